@@ -1,0 +1,41 @@
+/**
+ * The two interfaces a schema library implements so that others can use its schemas.
+ *
+ * Source: Standard Schema 1 and Standard JSON Schema 1 (standardschema.dev). Zod ≥ 4.2, ArkType and
+ * Valibot (through its adapter) implement both.
+ */
+export type SchemaIssue = {
+  readonly message: string;
+  readonly path?: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }> | undefined;
+};
+export type SchemaResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: ReadonlyArray<SchemaIssue> };
+
+export type JsonSchema = { [key: string]: unknown };
+
+export type StandardSchema<Input = unknown, Output = Input> = {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
+    readonly types?: { readonly input: Input; readonly output: Output } | undefined;
+    readonly jsonSchema?: {
+      readonly input: (options: { readonly target: string }) => JsonSchema;
+      readonly output: (options: { readonly target: string }) => JsonSchema;
+    };
+  };
+};
+
+export type InputOf<S extends StandardSchema> = NonNullable<S["~standard"]["types"]>["input"];
+export type OutputOf<S extends StandardSchema> = NonNullable<S["~standard"]["types"]>["output"];
+
+/** `input[0].name` from a schema issue. */
+export function issuePath(issue: SchemaIssue): string {
+  let path = "";
+  for (const step of issue.path ?? []) {
+    const key = typeof step === "object" ? step.key : step;
+    path += typeof key === "number" ? `[${key}]` : path === "" ? String(key) : `.${String(key)}`;
+  }
+  return path;
+}

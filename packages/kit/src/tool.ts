@@ -1,0 +1,83 @@
+/** Tools: what a model may ask for, written as a function with typed input. */
+import type { File, FileId, Json, OrganizationId, RunId, ThreadId, UserId } from "@callboard/protocol";
+import type { JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
+
+/**
+ * What repeating a call would do, which decides what follows a crash in the middle of one.
+ *
+ * - `read`: changes nothing; repeated with the same `callId`.
+ * - `idempotent`: repeating with the same `callId` changes nothing more; repeated.
+ * - `once`: must not happen twice; never repeated, its outcome becomes `unknown`.
+ */
+export type ToolEffect = "read" | "idempotent" | "once";
+
+/** On whose behalf a tool works. It comes from the request and cannot be given by the model. */
+export type ToolCaller = {
+  readonly organizationId: OrganizationId;
+  readonly kind: "user" | "service";
+  /** The person: the caller, or whom a service attributed the thread to; null for a bare service. */
+  readonly userId: UserId | null;
+  readonly email: string | null;
+  readonly groups: readonly string[];
+};
+
+/** The files of the run's thread. */
+export type ToolFiles = {
+  list(): Promise<File[]>;
+  /** @throws when there is no such file in this thread or it is larger than 8 MiB */
+  read(id: FileId): Promise<{ file: File; bytes: Uint8Array }>;
+  /** Adds an artifact. Repeated with the same `callId` and name, it answers with the first file. */
+  write(file: { name: string; mediaType: string; bytes: Uint8Array | string }): Promise<File>;
+};
+
+export type ToolLog = {
+  info(message: string, facts?: Record<string, unknown>): void;
+  warn(message: string, facts?: Record<string, unknown>): void;
+};
+
+export type ToolContext = {
+  readonly caller: ToolCaller;
+  /** The same for every repetition of this call, also after a crash: use it as an idempotency key. */
+  readonly callId: string;
+  /** Aborted when the run is canceled, times out, or loses its lease. */
+  readonly signal: AbortSignal;
+  readonly thread: { readonly id: ThreadId };
+  readonly run: { readonly id: RunId };
+  readonly files: ToolFiles;
+  /** Like the global `fetch`, but refuses private and metadata addresses when it connects. */
+  readonly fetch: typeof fetch;
+  /** Shows a line to who follows the thread. */
+  relayStatus(text: string, more?: { progress?: number; data?: Json }): void;
+  readonly log: ToolLog;
+};
+
+export type ToolDefinition<Input extends StandardSchema = StandardSchema, Output = unknown> = {
+  /** What the model reads to decide when to call the tool. */
+  description: string;
+  input: Input;
+  /** Absent: any JSON value. */
+  output?: StandardSchema<unknown, Output>;
+  effect: ToolEffect;
+  /** The least approval; an agent may ask for more, never for less. Default `never`. */
+  approval?: "never" | "always";
+  /** Input and output are kept out of logs. Default false. */
+  sensitive?: boolean;
+  /** What the public event log shows. Default: neither. */
+  public?: { input?: boolean; output?: boolean };
+  /** JSON Schema of the input, for schema libraries that cannot make one. */
+  inputJsonSchema?: JsonSchema;
+  /** Milliseconds one call may take. Default 60,000. */
+  timeoutMs?: number;
+  /**
+   * Does the work. May throw: the message goes to the model as the outcome `error`.
+   * May be called twice with the same `callId` unless `effect` is `once`. Must honour `signal`.
+   */
+  run(input: OutputOf<Input>, context: ToolContext): Promise<Output> | Output;
+};
+
+export type Tool = { readonly kind: "tool"; readonly definition: ToolDefinition };
+
+/** A tool; the default export of `tools/<name>.ts`. The file's name is the tool's name. */
+export function defineTool<Input extends StandardSchema, Output>(definition: ToolDefinition<Input, Output>): Tool {
+  return { kind: "tool", definition: definition as unknown as ToolDefinition };
+}

@@ -1,0 +1,131 @@
+/**
+ * The catalogue of refusals: code → HTTP status, whether the same request may succeed later, and one
+ * sentence for the reader. `docs/errors.md` has a paragraph per code; a test compares both.
+ *
+ * `retryable` means: the same request, sent again without a change, may succeed.
+ */
+type Entry = { readonly status: number; readonly retryable: boolean; readonly summary: string };
+
+export const errorCatalogue = {
+  // The caller can fix it: the shape of the request.
+  bad_json: { status: 400, retryable: false, summary: "The body is not valid JSON." },
+  bad_request: { status: 400, retryable: false, summary: "The request cannot be understood." },
+  invalid_request: { status: 422, retryable: false, summary: "A field is unknown, missing or has a wrong value." },
+  invalid_variables: { status: 422, retryable: false, summary: "A variable is undeclared or does not fit its schema." },
+  unsupported_media_type: { status: 415, retryable: false, summary: "The content type is not accepted here." },
+  body_too_large: { status: 413, retryable: false, summary: "The body is larger than this route accepts." },
+  file_too_large: { status: 413, retryable: false, summary: "The file is larger than this server accepts." },
+
+  // The caller can fix it: who is asking.
+  unauthenticated: { status: 401, retryable: false, summary: "There is no valid token with this request." },
+  forbidden: { status: 403, retryable: false, summary: "This caller may not do that." },
+  insufficient_scope: { status: 403, retryable: false, summary: "The token lacks the scope for that." },
+  attribution_not_allowed: {
+    status: 422,
+    retryable: false,
+    summary: "This caller may not attribute work to that user.",
+  },
+
+  // The thing is not there, or not in a state for it.
+  not_found: { status: 404, retryable: false, summary: "There is no such thing for this caller." },
+  method_not_allowed: { status: 405, retryable: false, summary: "The path exists, but not with this method." },
+  agent_not_published: { status: 409, retryable: false, summary: "The agent has no live version." },
+  api_access_disabled: { status: 409, retryable: false, summary: "The agent's API access is switched off." },
+  slug_taken: { status: 409, retryable: false, summary: "Another thing of this kind has that slug." },
+  already_exists: { status: 409, retryable: false, summary: "The thing exists already." },
+  draft_invalid: { status: 422, retryable: false, summary: "The draft cannot be published as it is." },
+  last_owner: { status: 409, retryable: false, summary: "An organization keeps at least one owner." },
+  connection_in_use: { status: 409, retryable: false, summary: "Something still uses this model connection." },
+  thread_archived: { status: 409, retryable: false, summary: "The thread is archived and takes no events." },
+  run_active: { status: 409, retryable: true, summary: "The thread has an active run." },
+  no_active_run: { status: 409, retryable: false, summary: "The thread has no active run to interrupt." },
+  run_not_active: { status: 409, retryable: false, summary: "The run has ended already." },
+  permission_decided: { status: 409, retryable: false, summary: "The permission was decided already." },
+  permission_expired: { status: 409, retryable: false, summary: "The permission request has expired." },
+  file_not_attachable: { status: 422, retryable: false, summary: "The file cannot be attached to this thread." },
+  idempotency_conflict: {
+    status: 409,
+    retryable: false,
+    summary: "The idempotency key was used with another request.",
+  },
+  idempotency_in_progress: {
+    status: 409,
+    retryable: true,
+    summary: "A request with this idempotency key is still under way.",
+  },
+
+  // The caller may retry.
+  rate_limited: { status: 429, retryable: true, summary: "Too many requests." },
+  too_many_runs: { status: 429, retryable: true, summary: "The organization has too many runs at once." },
+  unavailable: { status: 503, retryable: true, summary: "The server cannot serve this right now." },
+
+  // We are at fault.
+  internal: { status: 500, retryable: true, summary: "The server failed; the request id finds it in the log." },
+} as const satisfies Record<string, Entry>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/**
+ * Why a run ended other than by completing: `error.code` of a failed or canceled run.
+ * `retryable` means: a new run with the same input may succeed.
+ */
+export const runErrorCatalogue = {
+  canceled: { retryable: false, summary: "Somebody asked for the run to stop." },
+  interrupted: { retryable: false, summary: "A later message or an interrupt took the run's place." },
+  timeout: { retryable: true, summary: "The run used up its running time." },
+  step_limit: { retryable: false, summary: "The run used up its steps." },
+  token_limit: { retryable: false, summary: "The run used up its tokens." },
+  cost_limit: { retryable: false, summary: "The run used up its budget." },
+  crash_loop: { retryable: false, summary: "The run stopped its server process three times." },
+  output_invalid: { retryable: true, summary: "The answer did not fit the agent's output schema." },
+  permission_expired: { retryable: true, summary: "Nobody decided the permission request in time." },
+  access_revoked: { retryable: false, summary: "The caller's access ended while the run was under way." },
+  tool_missing: { retryable: false, summary: "A tool of the agent's version is not on this server." },
+  tool_outcome_unknown: {
+    retryable: false,
+    summary: "A crash hid the outcome of a tool call, and the agent's policy is to stop.",
+  },
+  tool_loop: { retryable: false, summary: "The model kept calling tools it does not have or with invalid arguments." },
+  model_connection_missing: { retryable: false, summary: "The agent's model connection does not exist any more." },
+  model_rejected: { retryable: false, summary: "The model's provider refused the request." },
+  model_unauthorized: { retryable: false, summary: "The model's provider refused the key." },
+  model_rate_limited: { retryable: true, summary: "The model's provider asked to slow down, also after retries." },
+  model_unavailable: { retryable: true, summary: "The model's provider could not be reached or failed." },
+  model_timeout: { retryable: true, summary: "The model went silent." },
+  model_stream_cut: { retryable: true, summary: "The model's answer broke off." },
+  model_bad_response: { retryable: true, summary: "The model's answer was not in its provider's format." },
+  model_output_too_large: { retryable: false, summary: "The model's answer was larger than the server accepts." },
+  model_content_filtered: { retryable: false, summary: "The model's provider withheld the answer." },
+  internal: { retryable: true, summary: "The server failed; the run id finds it in the log." },
+} as const satisfies Record<string, { readonly retryable: boolean; readonly summary: string }>;
+
+export type RunErrorCode = keyof typeof runErrorCatalogue;
+
+/** One wrong field of a request: its path (`input.content[0].text`) and what is wrong with it. */
+export type FieldProblem = { path: string; message: string };
+
+/**
+ * A refusal from the catalogue, thrown by verbs and turned into the error body by `http`.
+ *
+ * @param message names the thing, the found and the expected value; never a secret
+ */
+export class CallboardError extends Error {
+  readonly code: ErrorCode;
+  readonly details: { fields?: FieldProblem[]; retry_after_ms?: number } & Record<string, unknown>;
+
+  constructor(
+    code: ErrorCode,
+    message?: string,
+    details: { fields?: FieldProblem[]; retry_after_ms?: number } & Record<string, unknown> = {},
+    options?: { cause?: unknown },
+  ) {
+    super(message ?? errorCatalogue[code].summary, options);
+    this.name = "CallboardError";
+    this.code = code;
+    this.details = details;
+  }
+
+  get status(): number {
+    return errorCatalogue[this.code].status;
+  }
+}

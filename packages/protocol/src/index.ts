@@ -1,0 +1,11 @@
+/** The words on the wire. Everything here is shared by server, client, CLI and console. */
+export * from "./agents.ts";
+export { type Json, json, timestamp } from "./common.ts";
+export * from "./errors.ts";
+export * from "./events.ts";
+export * from "./files.ts";
+export * from "./ids.ts";
+export * from "./organization.ts";
+export * from "./routes.ts";
+export * from "./run.ts";
+export * from "./threads.ts";

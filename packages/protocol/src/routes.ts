@@ -1,0 +1,719 @@
+/**
+ * Every route of the public API, once: it validates requests, types server and client, and makes the
+ * OpenAPI document and the docs page.
+ *
+ * Paths are below `/api/v1`. `{agent_id}` accepts the agent's slug as well.
+ */
+import { z } from "zod";
+import * as agents from "./agents.ts";
+import { page, queryBoolean, queryInteger } from "./common.ts";
+import type { ErrorCode } from "./errors.ts";
+import * as events from "./events.ts";
+import * as files from "./files.ts";
+import * as organization from "./organization.ts";
+import { runStates } from "./run.ts";
+import * as threads from "./threads.ts";
+
+export type Route = {
+  method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+  path: string;
+  summary: string;
+  tag: "threads" | "events" | "runs" | "files" | "agents" | "models" | "organization" | "tokens";
+  /** What the token must be allowed to; null asks for any valid token. */
+  scope: organization.Scope | null;
+  query?: z.ZodObject;
+  body?: z.ZodType;
+  /** Body for `multipart/form-data` beside the JSON one: one part named `file`. */
+  multipart?: true;
+  /** JSON of the answer; absent for no body, `stream` and `bytes` for the two that are not JSON. */
+  answer?: z.ZodType | "stream" | "bytes";
+  status: 200 | 201 | 202 | 204;
+  /** Takes an `Idempotency-Key`. */
+  idempotent?: true;
+  /** Refusals beyond those every route has. */
+  errors?: readonly ErrorCode[];
+};
+
+const define = <const R extends Record<string, Route>>(routes: R) => routes;
+
+const none = { status: 204 } as const;
+const startErrors = [
+  "not_found",
+  "agent_not_published",
+  "api_access_disabled",
+  "invalid_variables",
+  "too_many_runs",
+  "file_not_attachable",
+] as const;
+
+export const routes = define({
+  // Threads
+  "threads.create": {
+    method: "POST",
+    path: "/agents/{agent_id}/threads",
+    summary: "Create a thread and, when `input` is present, its first run.",
+    tag: "threads",
+    scope: "threads:write",
+    body: threads.createThread,
+    answer: threads.threadAnswer,
+    status: 201,
+    idempotent: true,
+    errors: [...startErrors, "attribution_not_allowed"],
+  },
+  "threads.list": {
+    method: "GET",
+    path: "/agents/{agent_id}/threads",
+    summary: "List the agent's threads that the caller may see, newest first.",
+    tag: "threads",
+    scope: "threads:read",
+    query: z.strictObject({
+      ...page,
+      state: threads.threadState.optional(),
+      archived: queryBoolean.optional(),
+      client_external_ref: z.string().max(300).optional(),
+      attributed_user_id: z.string().max(64).optional(),
+    }),
+    answer: threads.threadList,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "threads.get": {
+    method: "GET",
+    path: "/threads/{thread_id}",
+    summary: "Retrieve a thread with its latest run.",
+    tag: "threads",
+    scope: "threads:read",
+    answer: threads.threadAnswer,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "threads.update": {
+    method: "PATCH",
+    path: "/threads/{thread_id}",
+    summary: "Rename a thread or replace its metadata.",
+    tag: "threads",
+    scope: "threads:write",
+    body: threads.updateThread,
+    answer: threads.thread,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "threads.archive": {
+    method: "POST",
+    path: "/threads/{thread_id}/archive",
+    summary: "Archive a thread. Repeating it succeeds.",
+    tag: "threads",
+    scope: "threads:write",
+    answer: threads.thread,
+    status: 200,
+    errors: ["not_found", "run_active"],
+  },
+  "threads.unarchive": {
+    method: "POST",
+    path: "/threads/{thread_id}/unarchive",
+    summary: "Take a thread out of the archive. Repeating it succeeds.",
+    tag: "threads",
+    scope: "threads:write",
+    answer: threads.thread,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "threads.delete": {
+    method: "DELETE",
+    path: "/threads/{thread_id}",
+    summary: "Delete a thread with its events, files, runs and transcripts.",
+    tag: "threads",
+    scope: "threads:write",
+    ...none,
+    errors: ["not_found"],
+  },
+
+  // Events
+  "events.send": {
+    method: "POST",
+    path: "/threads/{thread_id}/events",
+    summary: "Send messages, permission decisions and interrupts: all or nothing, in order.",
+    tag: "events",
+    scope: "threads:write",
+    body: threads.sendEvents,
+    answer: threads.sendEventsAnswer,
+    status: 200,
+    idempotent: true,
+    errors: [
+      ...startErrors,
+      "thread_archived",
+      "run_active",
+      "no_active_run",
+      "permission_decided",
+      "permission_expired",
+    ],
+  },
+  "events.list": {
+    method: "GET",
+    path: "/threads/{thread_id}/events",
+    summary: "Read the permanent log, oldest first.",
+    tag: "events",
+    scope: "threads:read",
+    query: z.strictObject({
+      after_seq: queryInteger(0, Number.MAX_SAFE_INTEGER).default(0),
+      limit: queryInteger(1, 1000).default(100),
+      types: z
+        .string()
+        .max(1000)
+        .transform((text) => text.split(","))
+        .pipe(z.array(z.enum(events.eventTypes as [events.EventType, ...events.EventType[]])))
+        .optional(),
+      cursor: z.string().max(64).optional(),
+    }),
+    answer: events.eventList,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "events.stream": {
+    method: "GET",
+    path: "/threads/{thread_id}/events/stream",
+    summary: "Follow the log as server-sent events; `Last-Event-ID` or `after_seq` resumes.",
+    tag: "events",
+    scope: "threads:read",
+    query: z.strictObject({ after_seq: queryInteger(0, Number.MAX_SAFE_INTEGER).optional() }),
+    answer: "stream",
+    status: 200,
+    errors: ["not_found"],
+  },
+
+  // Runs
+  "runs.create": {
+    method: "POST",
+    path: "/agents/{agent_id}/runs",
+    summary: "Start a run on a new or an existing thread. `Prefer: wait=N` waits up to N seconds for its end.",
+    tag: "runs",
+    scope: "threads:write",
+    body: threads.createRun,
+    answer: threads.run,
+    status: 202,
+    idempotent: true,
+    errors: [...startErrors, "thread_archived", "run_active"],
+  },
+  "runs.createRaw": {
+    method: "POST",
+    path: "/runs",
+    summary: "Start a run without a saved agent. `Prefer: wait=N` waits up to N seconds for its end.",
+    tag: "runs",
+    scope: "runs:raw",
+    body: threads.createRawRun,
+    answer: threads.run,
+    status: 202,
+    idempotent: true,
+    errors: ["forbidden", "too_many_runs", "draft_invalid"],
+  },
+  "runs.list": {
+    method: "GET",
+    path: "/runs",
+    summary: "List runs that the caller may see, newest first.",
+    tag: "runs",
+    scope: "threads:read",
+    query: z.strictObject({
+      ...page,
+      state: z.enum(runStates).optional(),
+      agent_id: z.string().max(64).optional(),
+      thread_id: z.string().max(64).optional(),
+    }),
+    answer: threads.runList,
+    status: 200,
+  },
+  "runs.get": {
+    method: "GET",
+    path: "/runs/{run_id}",
+    summary: "Retrieve a run. `Prefer: wait=N` waits up to N seconds for its end.",
+    tag: "runs",
+    scope: "threads:read",
+    answer: threads.run,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "runs.cancel": {
+    method: "POST",
+    path: "/runs/{run_id}/cancel",
+    summary: "Ask a run to stop. It ends as `canceled` within a second or two.",
+    tag: "runs",
+    scope: "threads:write",
+    answer: threads.run,
+    status: 202,
+    errors: ["not_found", "run_not_active"],
+  },
+  "runs.transcript": {
+    method: "GET",
+    path: "/runs/{run_id}/transcript",
+    summary: "What the model was told and what it said, with tool inputs and outputs.",
+    tag: "runs",
+    scope: "transcripts:read",
+    answer: threads.transcript,
+    status: 200,
+    errors: ["not_found"],
+  },
+
+  // Files
+  "files.uploadToAgent": {
+    method: "POST",
+    path: "/agents/{agent_id}/files",
+    summary: "Upload a file before a thread exists; name it in `files` when creating the thread.",
+    tag: "files",
+    scope: "threads:write",
+    body: files.uploadFile,
+    multipart: true,
+    answer: files.file,
+    status: 201,
+    idempotent: true,
+    errors: ["not_found", "file_too_large", "agent_not_published", "api_access_disabled"],
+  },
+  "files.uploadToThread": {
+    method: "POST",
+    path: "/threads/{thread_id}/files",
+    summary: "Upload a file to a thread.",
+    tag: "files",
+    scope: "threads:write",
+    body: files.uploadFile,
+    multipart: true,
+    answer: files.file,
+    status: 201,
+    idempotent: true,
+    errors: ["not_found", "file_too_large", "thread_archived"],
+  },
+  "files.list": {
+    method: "GET",
+    path: "/threads/{thread_id}/files",
+    summary: "List a thread's files, newest first.",
+    tag: "files",
+    scope: "threads:read",
+    query: z.strictObject({ ...page, kind: z.enum(["attachment", "artifact"]).optional() }),
+    answer: files.fileList,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "files.get": {
+    method: "GET",
+    path: "/files/{file_id}",
+    summary: "Retrieve what is known about a file.",
+    tag: "files",
+    scope: "threads:read",
+    answer: files.file,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "files.download": {
+    method: "GET",
+    path: "/files/{file_id}/content",
+    summary: "Download a file's bytes.",
+    tag: "files",
+    scope: "threads:read",
+    answer: "bytes",
+    status: 200,
+    errors: ["not_found"],
+  },
+  "files.delete": {
+    method: "DELETE",
+    path: "/files/{file_id}",
+    summary: "Remove a file.",
+    tag: "files",
+    scope: "threads:write",
+    ...none,
+    errors: ["not_found"],
+  },
+
+  // Agents
+  "agents.list": {
+    method: "GET",
+    path: "/agents",
+    summary: "List the agents that the caller may use or edit, by slug.",
+    tag: "agents",
+    scope: "agents:read",
+    query: z.strictObject(page),
+    answer: agents.agentList,
+    status: 200,
+  },
+  "agents.create": {
+    method: "POST",
+    path: "/agents",
+    summary: "Create an agent as a draft.",
+    tag: "agents",
+    scope: "agents:write",
+    body: agents.createAgent,
+    answer: agents.agent,
+    status: 201,
+    idempotent: true,
+    errors: ["forbidden", "slug_taken"],
+  },
+  "agents.get": {
+    method: "GET",
+    path: "/agents/{agent_id}",
+    summary: "Retrieve an agent with its draft.",
+    tag: "agents",
+    scope: "agents:read",
+    answer: agents.agent,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "agents.update": {
+    method: "PATCH",
+    path: "/agents/{agent_id}",
+    summary: "Change an agent's draft or its settings.",
+    tag: "agents",
+    scope: "agents:write",
+    body: agents.updateAgent,
+    answer: agents.agent,
+    status: 200,
+    errors: ["not_found", "forbidden", "slug_taken"],
+  },
+  "agents.delete": {
+    method: "DELETE",
+    path: "/agents/{agent_id}",
+    summary: "Delete an agent that has no threads.",
+    tag: "agents",
+    scope: "agents:write",
+    ...none,
+    errors: ["not_found", "forbidden", "already_exists"],
+  },
+  "agents.publish": {
+    method: "POST",
+    path: "/agents/{agent_id}/publish",
+    summary: "Freeze the draft as a new version and make it live.",
+    tag: "agents",
+    scope: "agents:write",
+    answer: agents.agentVersion,
+    status: 201,
+    errors: ["not_found", "forbidden", "draft_invalid"],
+  },
+  "agents.unpublish": {
+    method: "POST",
+    path: "/agents/{agent_id}/unpublish",
+    summary: "Take the live version away; the versions stay.",
+    tag: "agents",
+    scope: "agents:write",
+    answer: agents.agent,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "agents.versions": {
+    method: "GET",
+    path: "/agents/{agent_id}/versions",
+    summary: "List an agent's versions, newest first.",
+    tag: "agents",
+    scope: "agents:read",
+    query: z.strictObject(page),
+    answer: agents.agentVersionList,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "agents.version": {
+    method: "GET",
+    path: "/agents/{agent_id}/versions/{version}",
+    summary: "Retrieve one version.",
+    tag: "agents",
+    scope: "agents:read",
+    answer: agents.agentVersion,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "agents.activate": {
+    method: "POST",
+    path: "/agents/{agent_id}/versions/{version}/activate",
+    summary: "Make an older version live again.",
+    tag: "agents",
+    scope: "agents:write",
+    answer: agents.agentVersion,
+    status: 200,
+    errors: ["not_found", "forbidden", "draft_invalid"],
+  },
+  "agents.diff": {
+    method: "GET",
+    path: "/agents/{agent_id}/diff",
+    summary: "Compare two versions, or a version with the draft.",
+    tag: "agents",
+    scope: "agents:read",
+    query: z.strictObject({
+      from: z.string().regex(/^(draft|\d{1,9})$/, "expected a version number or draft"),
+      to: z
+        .string()
+        .regex(/^(draft|\d{1,9})$/, "expected a version number or draft")
+        .default("draft"),
+    }),
+    answer: agents.agentDiff,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "agents.getAccess": {
+    method: "GET",
+    path: "/agents/{agent_id}/access",
+    summary: "Read who is invited to an agent.",
+    tag: "agents",
+    scope: "agents:read",
+    answer: agents.agentAccess,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "agents.setAccess": {
+    method: "PUT",
+    path: "/agents/{agent_id}/access",
+    summary: "Replace who is invited to an agent.",
+    tag: "agents",
+    scope: "agents:write",
+    body: agents.agentAccess,
+    answer: agents.agentAccess,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "tools.list": {
+    method: "GET",
+    path: "/tools",
+    summary: "List the tools that agents on this server may be given.",
+    tag: "agents",
+    scope: "agents:read",
+    answer: organization.toolList,
+    status: 200,
+  },
+
+  // Model connections
+  "models.list": {
+    method: "GET",
+    path: "/model-connections",
+    summary: "List the organization's model connections. Keys are never returned.",
+    tag: "models",
+    scope: "models:read",
+    query: z.strictObject(page),
+    answer: organization.modelConnectionList,
+    status: 200,
+  },
+  "models.create": {
+    method: "POST",
+    path: "/model-connections",
+    summary: "Add a model connection.",
+    tag: "models",
+    scope: "models:write",
+    body: organization.createModelConnection,
+    answer: organization.modelConnection,
+    status: 201,
+    idempotent: true,
+    errors: ["forbidden", "slug_taken"],
+  },
+  "models.get": {
+    method: "GET",
+    path: "/model-connections/{connection_id}",
+    summary: "Retrieve a model connection.",
+    tag: "models",
+    scope: "models:read",
+    answer: organization.modelConnection,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "models.update": {
+    method: "PATCH",
+    path: "/model-connections/{connection_id}",
+    summary: "Change a model connection, for instance its key.",
+    tag: "models",
+    scope: "models:write",
+    body: organization.updateModelConnection,
+    answer: organization.modelConnection,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "models.delete": {
+    method: "DELETE",
+    path: "/model-connections/{connection_id}",
+    summary: "Delete a model connection that is not the default.",
+    tag: "models",
+    scope: "models:write",
+    ...none,
+    errors: ["not_found", "forbidden", "connection_in_use"],
+  },
+
+  // Organization
+  "me.get": {
+    method: "GET",
+    path: "/me",
+    summary: "Who the token says is asking.",
+    tag: "organization",
+    scope: null,
+    answer: organization.me,
+    status: 200,
+  },
+  "organization.get": {
+    method: "GET",
+    path: "/organization",
+    summary: "Retrieve the caller's organization.",
+    tag: "organization",
+    scope: null,
+    answer: organization.organization,
+    status: 200,
+  },
+  "organization.update": {
+    method: "PATCH",
+    path: "/organization",
+    summary: "Rename the organization or change what its members may do.",
+    tag: "organization",
+    scope: "organization:write",
+    body: organization.updateOrganization,
+    answer: organization.organization,
+    status: 200,
+    errors: ["forbidden"],
+  },
+  "members.list": {
+    method: "GET",
+    path: "/members",
+    summary: "List the organization's members.",
+    tag: "organization",
+    scope: "members:read",
+    query: z.strictObject(page),
+    answer: organization.memberList,
+    status: 200,
+  },
+  "members.add": {
+    method: "POST",
+    path: "/members",
+    summary: "Add a person to the organization.",
+    tag: "organization",
+    scope: "members:write",
+    body: organization.addMember,
+    answer: organization.member,
+    status: 201,
+    idempotent: true,
+    errors: ["forbidden", "already_exists"],
+  },
+  "members.update": {
+    method: "PATCH",
+    path: "/members/{user_id}",
+    summary: "Change a member's role, or suspend the member.",
+    tag: "organization",
+    scope: "members:write",
+    body: organization.updateMember,
+    answer: organization.member,
+    status: 200,
+    errors: ["not_found", "forbidden", "last_owner"],
+  },
+  "members.remove": {
+    method: "DELETE",
+    path: "/members/{user_id}",
+    summary: "Remove a person from the organization; the person's tokens end with it.",
+    tag: "organization",
+    scope: "members:write",
+    ...none,
+    errors: ["not_found", "forbidden", "last_owner"],
+  },
+  "groups.list": {
+    method: "GET",
+    path: "/groups",
+    summary: "List the organization's groups.",
+    tag: "organization",
+    scope: "members:read",
+    query: z.strictObject(page),
+    answer: organization.groupList,
+    status: 200,
+  },
+  "groups.create": {
+    method: "POST",
+    path: "/groups",
+    summary: "Create a group of members.",
+    tag: "organization",
+    scope: "members:write",
+    body: organization.createGroup,
+    answer: organization.group,
+    status: 201,
+    idempotent: true,
+    errors: ["forbidden", "slug_taken"],
+  },
+  "groups.update": {
+    method: "PATCH",
+    path: "/groups/{group_id}",
+    summary: "Rename a group or replace its members.",
+    tag: "organization",
+    scope: "members:write",
+    body: organization.updateGroup,
+    answer: organization.group,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "groups.delete": {
+    method: "DELETE",
+    path: "/groups/{group_id}",
+    summary: "Delete a group.",
+    tag: "organization",
+    scope: "members:write",
+    ...none,
+    errors: ["not_found", "forbidden"],
+  },
+  "audit.list": {
+    method: "GET",
+    path: "/audit",
+    summary: "Read who did what, newest first.",
+    tag: "organization",
+    scope: "audit:read",
+    query: z.strictObject(page),
+    answer: organization.auditList,
+    status: 200,
+    errors: ["forbidden"],
+  },
+
+  // Tokens
+  "tokens.list": {
+    method: "GET",
+    path: "/tokens",
+    summary: "List tokens: one's own, or all of the organization's for its admins.",
+    tag: "tokens",
+    scope: "tokens:write",
+    query: z.strictObject(page),
+    answer: organization.tokenList,
+    status: 200,
+  },
+  "tokens.create": {
+    method: "POST",
+    path: "/tokens",
+    summary: "Create a token; its secret is in this answer and nowhere else.",
+    tag: "tokens",
+    scope: "tokens:write",
+    body: organization.createToken,
+    answer: organization.createdToken,
+    status: 201,
+    idempotent: true,
+    errors: ["forbidden", "not_found"],
+  },
+  "tokens.revoke": {
+    method: "POST",
+    path: "/tokens/{token_id}/revoke",
+    summary: "Revoke a token at once; its open streams close within a second.",
+    tag: "tokens",
+    scope: "tokens:write",
+    answer: organization.token,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+});
+
+export type Routes = typeof routes;
+export type RouteName = keyof Routes;
+
+type Field<R, K extends string> = R extends { [P in K]: infer S } ? S : undefined;
+type Out<S> = S extends z.ZodType ? z.output<S> : undefined;
+type In<S> = S extends z.ZodType ? z.input<S> : undefined;
+
+/** Parsed body, query and answer of a route, as the server sees them. */
+export type RouteBody<N extends RouteName> = Out<Field<Routes[N], "body">>;
+export type RouteQuery<N extends RouteName> = Out<Field<Routes[N], "query">>;
+export type RouteAnswer<N extends RouteName> = Out<Field<Routes[N], "answer">>;
+/** What a client may send. */
+export type RouteBodyInput<N extends RouteName> = In<Field<Routes[N], "body">>;
+
+type ParamNames<P extends string> = P extends `${string}{${infer Name}}${infer Rest}` ? Name | ParamNames<Rest> : never;
+export type RouteParams<N extends RouteName> = { [K in ParamNames<Routes[N]["path"]>]: string };
+
+/** Body of every refusal. */
+export const errorBody = z
+  .object({
+    error: z.object({
+      code: z.string(),
+      message: z.string(),
+      request_id: z.string(),
+      details: z
+        .looseObject({ fields: z.array(z.object({ path: z.string(), message: z.string() })).optional() })
+        .optional(),
+    }),
+  })
+  .meta({ id: "Error" });
