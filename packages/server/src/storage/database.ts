@@ -1,0 +1,196 @@
+/**
+ * The door to PostgreSQL: a pool, named statements, transactions.
+ *
+ * Losing the database is a pause, never an exit: errors of the pool and of checked-out clients are
+ * handled here, and a request that meets one is refused with `unavailable`.
+ */
+import { CallboardError } from "@callboard/protocol";
+import pg from "pg";
+
+/** One SQL text with the name under which each connection prepares it once. */
+export type Statement = { readonly name: string; readonly text: string };
+
+const names = new Set<string>();
+
+/** A prepared statement; `name` is unique in the server, like `threads.get`. */
+export function statement(name: string, text: string): Statement {
+  if (names.has(name)) throw new Error(`statement ${name} is defined twice`);
+  names.add(name);
+  return { name, text };
+}
+
+/** What runs statements: the database, or one transaction on it. */
+export interface Sql {
+  /** The rows of a statement; column names as in SQL. */
+  rows<Row>(statement: Statement, values?: readonly unknown[]): Promise<Row[]>;
+  /** The first row, or undefined. */
+  row<Row>(statement: Statement, values?: readonly unknown[]): Promise<Row | undefined>;
+  /** How many rows a statement wrote. */
+  run(statement: Statement, values?: readonly unknown[]): Promise<number>;
+}
+
+/** A transaction; `after` registers what happens once it has committed, such as waking others. */
+export interface Transaction extends Sql {
+  after(effect: () => void): void;
+}
+
+// Numbers beyond 2^53 do not occur: counters, sizes and micro-dollars.
+const types = new pg.TypeOverrides();
+types.setTypeParser(pg.types.builtins.INT8, Number);
+/** `2026-01-31 09:30:00.12+00` → RFC 3339 with milliseconds. Connections run in UTC. */
+types.setTypeParser(pg.types.builtins.TIMESTAMPTZ, (text) => new Date(text).toISOString());
+
+/** SQLSTATE classes and driver errors that mean: the database is away, or gave up on us; nothing is known to be wrong. */
+export function isConnectionError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === "string") {
+    if (/^08|^57P0[1-5]|^53/.test(code)) return true;
+    if (/^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|ENOENT)$/.test(code)) return true;
+    if (/^[0-9A-Z]{5}$/.test(code)) return false;
+  }
+  return /Connection terminated|connection error|not queryable|Client was closed|timeout exceeded when trying to connect/i.test(
+    error.message,
+  );
+}
+
+/** A transaction that lost against another one and may be tried again: deadlock, serialization. */
+export function isConflictError(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  return code === "40P01" || code === "40001";
+}
+
+/** SQLSTATE 23505 on the named index or constraint. */
+export function isUniqueViolation(error: unknown, constraint?: string): boolean {
+  const { code, constraint: found } = (error ?? {}) as { code?: unknown; constraint?: unknown };
+  return code === "23505" && (constraint === undefined || found === constraint);
+}
+
+function unavailable(error: unknown): never {
+  if (isConnectionError(error)) {
+    throw new CallboardError(
+      "unavailable",
+      "the database cannot be reached right now",
+      { retry_after_ms: 1000 },
+      { cause: error },
+    );
+  }
+  throw error;
+}
+
+class Client implements Sql {
+  protected readonly queryable: pg.Pool | pg.PoolClient | pg.Client;
+  constructor(queryable: pg.Pool | pg.PoolClient | pg.Client) {
+    this.queryable = queryable;
+  }
+  async rows<Row>(statement: Statement, values: readonly unknown[] = []): Promise<Row[]> {
+    return (await this.queryable.query({ name: statement.name, text: statement.text, values: values as unknown[] }))
+      .rows;
+  }
+  async row<Row>(statement: Statement, values: readonly unknown[] = []): Promise<Row | undefined> {
+    return (await this.rows<Row>(statement, values))[0];
+  }
+  async run(statement: Statement, values: readonly unknown[] = []): Promise<number> {
+    const { rowCount } = await this.queryable.query({
+      name: statement.name,
+      text: statement.text,
+      values: values as unknown[],
+    });
+    return rowCount ?? 0;
+  }
+}
+
+class PoolTransaction extends Client implements Transaction {
+  readonly effects: Array<() => void> = [];
+  after(effect: () => void): void {
+    this.effects.push(effect);
+  }
+}
+
+export type DatabaseOptions = {
+  connectionString: string;
+  /** Connections of the pool. Default 12. */
+  poolSize?: number;
+  /** Told about errors of idle connections; they are replaced by themselves. */
+  onError?: (error: Error) => void;
+};
+
+export class Database implements Sql {
+  readonly #pool: pg.Pool;
+  readonly #client: Client;
+  readonly #options: DatabaseOptions;
+
+  constructor(options: DatabaseOptions) {
+    this.#options = options;
+    this.#pool = new pg.Pool({
+      ...connectionConfig(options.connectionString),
+      max: options.poolSize ?? 12,
+      connectionTimeoutMillis: 10_000,
+      idleTimeoutMillis: 60_000,
+    });
+    this.#pool.on("error", (error) => this.#options.onError?.(error));
+    // A checked-out client that loses its connection emits too; unhandled, it would end the process.
+    this.#pool.on("connect", (client) => client.on("error", (error) => this.#options.onError?.(error)));
+    this.#client = new Client(this.#pool);
+  }
+
+  rows<Row>(statement: Statement, values?: readonly unknown[]): Promise<Row[]> {
+    return this.#client.rows<Row>(statement, values).catch(unavailable);
+  }
+  row<Row>(statement: Statement, values?: readonly unknown[]): Promise<Row | undefined> {
+    return this.#client.row<Row>(statement, values).catch(unavailable);
+  }
+  run(statement: Statement, values?: readonly unknown[]): Promise<number> {
+    return this.#client.run(statement, values).catch(unavailable);
+  }
+
+  /**
+   * Runs `work` in one transaction; its `after` effects run once the commit is known.
+   *
+   * A deadlock or serialization failure is tried again up to three times, so `work` must not change
+   * anything but the database.
+   *
+   * @throws unavailable when the database is away; nothing or everything was written then
+   */
+  async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      const client = await this.#pool.connect().catch(unavailable);
+      const tx = new PoolTransaction(client);
+      let broken: Error | undefined;
+      try {
+        await client.query("begin");
+        const result = await work(tx);
+        await client.query("commit");
+        for (const effect of tx.effects) effect();
+        return result;
+      } catch (error) {
+        if (isConnectionError(error)) broken = error as Error;
+        else {
+          await client.query("rollback").catch((failure) => {
+            broken = failure;
+          });
+        }
+        if (isConflictError(error) && attempt < 3) continue;
+        return unavailable(error);
+      } finally {
+        client.release(broken);
+      }
+    }
+  }
+
+  /** Ends all connections, after the queries under way. */
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+}
+
+/** The `pg` settings that all connections of the server share. */
+export function connectionConfig(connectionString: string): pg.ClientConfig {
+  return {
+    connectionString,
+    types,
+    application_name: "callboard",
+    keepAlive: true,
+    options: "-c timezone=UTC",
+  };
+}

@@ -1,0 +1,199 @@
+/**
+ * Who may run PostgreSQL on a data folder.
+ *
+ *     owner.json names a living process     → refused
+ *     owner.json names a dead process       → taken over; its PostgreSQL, if still up, is shut down first
+ *     owner.json is absent                  → ours
+ *
+ * O1 A number alone does not name a process: numbers are given again, in containers nearly always the
+ *    same one. The mark (boot and start time) decides.
+ * O2 A PostgreSQL process is stopped only when its command line bears this folder's name.
+ *
+ * Not seen from here: a process on another machine, or in another container, that shares the folder.
+ */
+import { execFile } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { type FileHandle, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { EmbeddedPostgresError } from "./error.ts";
+
+const run = promisify(execFile);
+
+type Owner = { pid: number; startedAt: string; mark: string };
+
+/** The folder is ours until `release`, or until this process is gone. */
+export type Claim = { release(): Promise<void> };
+
+/** @throws EmbeddedPostgresError when a living process owns the folder */
+export async function claimFolder(dataDir: string): Promise<Claim> {
+  const path = join(dataDir, "owner.json");
+  const mark = (await markOf(process.pid)) ?? "";
+  const me: Owner = { pid: process.pid, startedAt: new Date().toISOString(), mark };
+  for (;;) {
+    const file = await open(path, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "EEXIST") return undefined;
+      throw new EmbeddedPostgresError(`The data folder ${dataDir} cannot be written to: ${error.message}`, error);
+    });
+    if (file !== undefined) {
+      await writeOwner(file, me);
+      return { release: () => releaseFolder(path, me) };
+    }
+    await refuseLiving(dataDir, await readOwner(path));
+    // Only one of several newcomers can move the dead owner's file. One that was late may have moved
+    // a newcomer's instead, so what was moved is looked at, and put back when its owner lives.
+    const moved = `${path}.${randomBytes(6).toString("hex")}`;
+    if (!(await renamed(path, moved))) continue;
+    try {
+      await refuseLiving(dataDir, await readOwner(moved));
+      await rm(moved);
+    } catch (error) {
+      await renamed(moved, path);
+      throw error;
+    }
+  }
+}
+
+async function writeOwner(file: FileHandle, owner: Owner): Promise<void> {
+  try {
+    await file.writeFile(`${JSON.stringify(owner)}\n`);
+  } finally {
+    await file.close();
+  }
+}
+
+async function releaseFolder(path: string, me: Owner): Promise<void> {
+  const owner = await readOwner(path);
+  if (owner?.pid === me.pid && owner.startedAt === me.startedAt) await rm(path, { force: true });
+}
+
+/** The owner, or undefined when the file is gone or was never finished by a process that died. */
+async function readOwner(path: string): Promise<Owner | undefined> {
+  for (let tries = 0; tries < 20; tries++) {
+    const text = await readFile(path, "utf8").catch(() => undefined);
+    if (text === undefined) return undefined;
+    try {
+      return JSON.parse(text) as Owner;
+    } catch {
+      await sleep(10); // created by another process, written in a moment
+    }
+  }
+  return undefined;
+}
+
+async function refuseLiving(dataDir: string, owner: Owner | undefined): Promise<void> {
+  if (owner === undefined || (await markOf(owner.pid)) !== owner.mark) return;
+  throw new EmbeddedPostgresError(
+    `The data folder ${dataDir} is in use by process ${owner.pid}, since ${owner.startedAt}. ` +
+      "Stop that process, or name another folder in CALLBOARD_DATA_DIR. " +
+      "Several servers share one database through DATABASE_URL.",
+  );
+}
+
+async function renamed(from: string, to: string): Promise<boolean> {
+  return rename(from, to).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** What tells a process from an earlier one with the same number; undefined when it does not live. */
+async function markOf(pid: number): Promise<string | undefined> {
+  if (process.platform === "linux") {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+    if (stat === undefined) return undefined;
+    // Source: proc_pid_stat(5). After the name in brackets: state is field 3, start time is field 22.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (fields[0] === "Z" || fields[0] === "X") return undefined;
+    const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => "");
+    return `${boot.trim()} ${fields[19]}`;
+  }
+  if (process.platform === "win32") return isAlive(pid) ? "alive" : undefined;
+  const { stdout } = await run("ps", ["-o", "stat=,lstart=", "-p", String(pid)]).catch(() => ({ stdout: "" }));
+  const [state, ...started] = stdout.trim().split(/\s+/);
+  return state === undefined || state === "" || state.startsWith("Z") ? undefined : started.join(" ");
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** PostgreSQL's `cluster_name` for a folder. It stands in the command line of each of its processes. */
+export function clusterName(dataDir: string): string {
+  return `callboard-${createHash("sha256").update(dataDir).digest("hex").slice(0, 16)}`;
+}
+
+type Process = { pid: number; command: string };
+
+async function processes(): Promise<Process[]> {
+  if (process.platform === "win32") return [];
+  if (process.platform !== "linux") {
+    const { stdout } = await run("ps", ["-axo", "pid=,command="], { maxBuffer: 16 * 1024 * 1024 });
+    return stdout.split("\n").map((line) => ({ pid: Number.parseInt(line, 10), command: line }));
+  }
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  return Promise.all(
+    pids.map(async (pid) => {
+      const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+      return { pid: Number(pid), command: command.replaceAll("\0", " ") };
+    }),
+  );
+}
+
+/** The number in `postmaster.pid`, or undefined. */
+async function lockedBy(cluster: string): Promise<number | undefined> {
+  const text = await readFile(join(cluster, "postmaster.pid"), "utf8").catch(() => "");
+  const pid = Number.parseInt(text, 10);
+  return Number.isNaN(pid) ? undefined : pid;
+}
+
+/**
+ * Shuts down what a dead owner left running on the folder. Call with the folder claimed.
+ *
+ * @param fastStop asks the postmaster with this number for a fast shutdown
+ * @throws EmbeddedPostgresError when it does not end within a minute
+ */
+export async function stopOrphan(
+  dataDir: string,
+  cluster: string,
+  fastStop: (pid: number) => Promise<void>,
+  log: (line: string) => void,
+): Promise<void> {
+  const locked = await lockedBy(cluster);
+  if (process.platform === "win32") {
+    if (locked !== undefined && isAlive(locked)) await fastStop(locked);
+    return;
+  }
+  const name = clusterName(dataDir);
+  const ours = async () => (await processes()).filter(({ command }) => command.includes(name));
+  const deadline = Date.now() + 60_000;
+  let asked = false;
+  for (let left = await ours(); left.length > 0; left = await ours()) {
+    // Without its postmaster the others end by themselves.
+    const postmaster = left.find(({ command }) => command.includes(`cluster_name=${name}`));
+    if (!asked && postmaster !== undefined) {
+      asked = true;
+      log(`PostgreSQL (process ${postmaster.pid}) was left behind by a server that was killed; shutting it down`);
+      await fastStop(postmaster.pid);
+    }
+    if (Date.now() > deadline) {
+      const pids = left.map(({ pid }) => pid).join(", ");
+      throw new EmbeddedPostgresError(
+        `A PostgreSQL left behind on ${dataDir} does not end (process ${pids}). Stop it and start again.`,
+      );
+    }
+    await sleep(20);
+  }
+  // PostgreSQL refuses to start when the number in its lock file lives, whatever program has it now.
+  // Another PostgreSQL, started by hand on this folder, keeps its file.
+  const other = (await processes()).find(({ pid }) => pid === locked);
+  if (other !== undefined && !other.command.includes("postgres")) {
+    await rm(join(cluster, "postmaster.pid"), { force: true });
+  }
+}

@@ -1,0 +1,17 @@
+/** The storage room: connection, transactions, group-commit lanes, migrations, wake-ups, embedded PostgreSQL. */
+export {
+  Database,
+  type DatabaseOptions,
+  isConflictError,
+  isConnectionError,
+  isUniqueViolation,
+  type Sql,
+  type Statement,
+  statement,
+  type Transaction,
+} from "./database.ts";
+export { EmbeddedPostgresError, startPostgres } from "./embedded.ts";
+export { Lane } from "./lane.ts";
+export { migrate } from "./migrate.ts";
+export { decodeCursor, encodeCursor, FIRST_UUID, LAST_UUID, toPage } from "./page.ts";
+export { Wakes, type WakeTopic } from "./wake.ts";

@@ -1,0 +1,140 @@
+/**
+ * Wake-ups between processes: PostgreSQL's NOTIFY, coalesced, sent outside of transactions that write.
+ *
+ * A wake-up carries no truth: whoever is woken reads the database, and every listener also looks by
+ * itself now and then, so a lost wake-up costs a moment and nothing else.
+ */
+import pg from "pg";
+import { connectionConfig } from "./database.ts";
+
+const CHANNEL = "callboard";
+/** PostgreSQL refuses payloads of 8,000 bytes and more. */
+const MAX_PAYLOAD = 7900;
+
+export type WakeTopics = {
+  /** Threads whose log grew: `organization/thread` uuids; `*` for too many to name. */
+  events: string;
+  /** There is a queued run to claim. */
+  queue: string;
+  /** A run was sent a signal: its uuid. */
+  signal: string;
+  /** An organization's access changed: its uuid. */
+  access: string;
+};
+export type WakeTopic = keyof WakeTopics;
+type Listener = (keys: readonly string[]) => void;
+
+export class Wakes {
+  readonly #connectionString: string;
+  readonly #onError: (error: Error) => void;
+  readonly #sender: string;
+  readonly #listeners = new Map<WakeTopic, Set<Listener>>();
+  #pending = new Map<WakeTopic, Set<string>>();
+  #scheduled = false;
+  #client: pg.Client | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #closed = false;
+  /** Other processes exist: without them nobody listens and nothing is sent. */
+  othersAlive = true;
+
+  constructor(connectionString: string, sender: string, onError: (error: Error) => void) {
+    this.#connectionString = connectionString;
+    this.#sender = sender;
+    this.#onError = onError;
+  }
+
+  async start(): Promise<void> {
+    await this.#connect();
+  }
+
+  on(topic: WakeTopic, listener: Listener): () => void {
+    let set = this.#listeners.get(topic);
+    if (set === undefined) {
+      set = new Set();
+      this.#listeners.set(topic, set);
+    }
+    set.add(listener);
+    return () => set.delete(listener);
+  }
+
+  /** Wakes this process's listeners at once and the other processes' within a few milliseconds. */
+  send(topic: WakeTopic, key: string): void {
+    for (const listener of this.#listeners.get(topic) ?? []) listener([key]);
+    this.tell(topic, key);
+  }
+
+  /** Wakes only the other processes: for what this process knows already. */
+  tell(topic: WakeTopic, key: string): void {
+    if (!this.othersAlive) return;
+    let keys = this.#pending.get(topic);
+    if (keys === undefined) {
+      keys = new Set();
+      this.#pending.set(topic, keys);
+    }
+    keys.add(key);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    if (this.#pending.size > 0) this.#flush();
+    await this.#client?.end().catch(() => undefined);
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    const pending = this.#pending;
+    this.#pending = new Map();
+    const client = this.#client;
+    if (client === undefined) return;
+    for (const [topic, keys] of pending) {
+      const head = `${this.#sender}:${topic}:`;
+      const all = [...keys].join(",");
+      const payload = head + (head.length + all.length > MAX_PAYLOAD ? "*" : all);
+      client
+        .query({ name: "wake.send", text: "select pg_notify($1, $2)", values: [CHANNEL, payload] })
+        .catch(this.#onError);
+    }
+  }
+
+  #receive(payload: string): void {
+    const [sender, topic, keys] = payload.split(":", 3) as [string, WakeTopic, string];
+    if (sender === this.#sender) return;
+    const list = (keys ?? "").split(",");
+    for (const listener of this.#listeners.get(topic) ?? []) listener(list);
+  }
+
+  async #connect(): Promise<void> {
+    const client = new pg.Client(connectionConfig(this.#connectionString));
+    const lost = (error: Error) => {
+      if (this.#closed || this.#client !== client) return;
+      this.#client = undefined;
+      this.#onError(error);
+      client.end().catch(() => undefined);
+      this.#again();
+    };
+    client.on("error", lost);
+    client.on("end", () => lost(new Error("the listening connection ended")));
+    client.on("notification", (message) => this.#receive(message.payload ?? ""));
+    await client.connect();
+    await client.query(`listen ${CHANNEL}`);
+    this.#client = client;
+  }
+
+  #again(): void {
+    this.#retry = setTimeout(() => {
+      this.#connect()
+        // What was sent while the connection was gone is lost: let everybody look.
+        .then(() => {
+          for (const set of this.#listeners.values()) for (const listener of set) listener(["*"]);
+        })
+        .catch((error) => {
+          this.#onError(error);
+          if (!this.#closed) this.#again();
+        });
+    }, 250);
+  }
+}

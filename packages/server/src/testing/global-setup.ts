@@ -1,0 +1,64 @@
+/**
+ * Before all tests: one PostgreSQL for the run, and a migrated template database in it. After all tests
+ * both are gone. With TEST_DATABASE_URL an existing server is used; its user must be allowed to
+ * create databases.
+ */
+import { randomBytes } from "node:crypto";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestProject } from "vitest/node";
+import { startPostgres } from "../storage/embedded.ts";
+import { migrate } from "../storage/migrate.ts";
+import { databaseUrl, withAdmin } from "./database.ts";
+
+const PREFIX = "callboard-test-run-";
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const postgres = await testPostgres();
+  const template = `callboard_template_${randomBytes(6).toString("hex")}`;
+  try {
+    await withAdmin(postgres.url, (client) => client.query(`create database ${template}`));
+    await migrate(databaseUrl(postgres.url, template));
+    await withAdmin(postgres.url, (client) => client.query(`alter database ${template} allow_connections false`));
+  } catch (error) {
+    await postgres.end();
+    throw error;
+  }
+  project.provide("testPostgres", { url: postgres.url, template });
+  return async () => {
+    await withAdmin(postgres.url, (client) => client.query(`drop database ${template}`));
+    await postgres.end();
+  };
+}
+
+async function testPostgres(): Promise<{ url: string; end(): Promise<void> }> {
+  const given = process.env.TEST_DATABASE_URL;
+  if (given !== undefined && given !== "") return { url: given, end: async () => {} };
+  await removeAbandoned();
+  const dataDir = await mkdtemp(join(tmpdir(), PREFIX));
+  const postgres = await startPostgres({ dataDir });
+  return {
+    url: postgres.url,
+    async end() {
+      await postgres.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Removes what test runs that were killed have left, a running PostgreSQL included. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(PREFIX)) continue;
+    const dataDir = join(tmpdir(), name);
+    try {
+      // One that has just changed may be another run's, about to start or to end.
+      if (Date.now() - (await stat(dataDir)).mtimeMs < 60_000) continue;
+      await (await startPostgres({ dataDir })).stop();
+      await rm(dataDir, { recursive: true, force: true });
+    } catch {
+      // another run's, which is under way, or another user's
+    }
+  }
+}
