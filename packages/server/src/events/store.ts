@@ -1,0 +1,142 @@
+/** SQL of the log: pages and what follows a cursor. Rows are written by the commits of `runs` and `append.ts`. */
+import { type Sql, statement } from "../storage/index.ts";
+import type { LoggedEvent } from "./event.ts";
+
+/** One log, by uuids. */
+export type LogKey = { readonly organization: string; readonly thread: string };
+
+const after = statement(
+  "events.after",
+  `select seq, type, body from events
+    where organization_id = $1 and thread_id = $2 and seq > $3
+    order by seq limit $4`, // events_pkey
+);
+
+/** Events after `seq`, oldest first, at most `limit`. */
+export function eventsAfter(sql: Sql, key: LogKey, seq: number, limit: number): Promise<LoggedEvent[]> {
+  return sql.rows<LoggedEvent>(after, [key.organization, key.thread, seq, limit]);
+}
+
+// One row with one text: the database joins the stored texts, and no event is parsed or printed here.
+// Measured against a row per event at 100 events: 0.6 of the CPU time in this process.
+const pageText = statement(
+  "events.page",
+  `select t.last_seq, e.count, e.last, e.text
+     from threads t
+     left join lateral (
+       select count(*)::int as count, max(seq) as last, string_agg('{"seq":' || seq || ',' || body, ',' order by seq) as text
+         from (select seq, body from events
+                where organization_id = $1 and thread_id = $2 and seq > $3
+                order by seq limit $4) page) e on true
+    where t.organization_id = $1 and t.id = $2`,
+);
+const pageTextOfTypes = statement(
+  "events.page_of_types",
+  `select t.last_seq, e.count, e.last, e.text
+     from threads t
+     left join lateral (
+       select count(*)::int as count, max(seq) as last, string_agg('{"seq":' || seq || ',' || body, ',' order by seq) as text
+         from (select seq, body from events
+                where organization_id = $1 and thread_id = $2 and seq > $3 and type = any($5)
+                order by seq limit $4) page) e on true
+    where t.organization_id = $1 and t.id = $2`,
+);
+
+/** A page of the log: `text` is the events' JSON joined by commas. */
+export type EventPage = { lastSeq: number; count: number; last: number; text: string };
+
+/**
+ * A page of the log, oldest first.
+ *
+ * @param types only these; undefined for all
+ * @returns undefined when there is no such thread
+ */
+export async function eventPage(
+  sql: Sql,
+  key: LogKey,
+  afterSeq: number,
+  limit: number,
+  types?: readonly string[],
+): Promise<EventPage | undefined> {
+  type Row = { last_seq: number; count: number; last: number | null; text: string | null };
+  const values = [key.organization, key.thread, afterSeq, limit];
+  const row =
+    types === undefined
+      ? await sql.row<Row>(pageText, values)
+      : await sql.row<Row>(pageTextOfTypes, [...values, types]);
+  if (row === undefined) return undefined;
+  return { lastSeq: row.last_seq, count: row.count, last: row.last ?? afterSeq, text: row.text ?? "" };
+}
+
+const insert = statement(
+  "events.insert",
+  `insert into events (organization_id, thread_id, seq, run_id, type, body)
+   select $1, $2, $3::bigint + n - 1, r, ty, b
+     from unnest($4::uuid[], $5::text[], $6::text[]) with ordinality as e(r, ty, b, n)`,
+);
+
+/** Writes events at `firstSeq` and after; the caller holds the thread row and has raised `last_seq`. */
+export async function insertEvents(
+  sql: Sql,
+  key: LogKey,
+  firstSeq: number,
+  events: ReadonlyArray<{ run: string | null; type: string; body: string }>,
+): Promise<void> {
+  await sql.run(insert, [
+    key.organization,
+    key.thread,
+    firstSeq,
+    events.map((event) => event.run),
+    events.map((event) => event.type),
+    events.map((event) => event.body),
+  ]);
+}
+
+const behind = statement(
+  "events.behind",
+  `select f.n::int as n, t.last_seq
+     from unnest($1::uuid[], $2::uuid[], $3::bigint[]) with ordinality as f(organization, thread, seq, n)
+     left join threads t on t.organization_id = f.organization and t.id = f.thread
+    where t.id is null or t.last_seq > f.seq`,
+);
+
+/** Which of the followed logs have grown beyond their cursor (`lastSeq`) or are gone (null). */
+export async function logsBehind(
+  sql: Sql,
+  followed: ReadonlyArray<LogKey & { seq: number }>,
+): Promise<Array<{ index: number; lastSeq: number | null }>> {
+  const rows = await sql.rows<{ n: number; last_seq: number | null }>(behind, [
+    followed.map((f) => f.organization),
+    followed.map((f) => f.thread),
+    followed.map((f) => f.seq),
+  ]);
+  return rows.map((row) => ({ index: row.n - 1, lastSeq: row.last_seq }));
+}
+
+const many = statement(
+  "events.many",
+  `select f.n::int as n, e.seq, e.type, e.body
+     from unnest($1::uuid[], $2::uuid[], $3::bigint[]) with ordinality as f(organization, thread, seq, n)
+    cross join lateral (
+      select seq, type, body from events
+       where organization_id = f.organization and thread_id = f.thread and seq > f.seq
+       order by seq limit $4) e
+    order by f.n, e.seq`,
+);
+
+/** What follows each cursor, at most `limit` events a log. */
+export async function eventsOfMany(
+  sql: Sql,
+  cursors: ReadonlyArray<LogKey & { seq: number }>,
+  limit: number,
+): Promise<LoggedEvent[][]> {
+  const rows = await sql.rows<LoggedEvent & { n: number }>(many, [
+    cursors.map((c) => c.organization),
+    cursors.map((c) => c.thread),
+    cursors.map((c) => c.seq),
+    limit,
+  ]);
+  const lists: LoggedEvent[][] = cursors.map(() => []);
+  for (const row of rows) lists[row.n - 1]?.push(row);
+  return lists;
+}
