@@ -1,0 +1,63 @@
+/** Acts that manage something: one transaction, a caller read anew in it, refusals in the audit log. */
+import { CallboardError, type RequestId } from "@callboard/protocol";
+import type { Database, Transaction } from "../storage/index.ts";
+import { type AuditAction, audit } from "./audit.ts";
+import type { Authenticator } from "./authenticate.ts";
+import type { Caller } from "./caller.ts";
+
+/** What an act needs to know of a request. */
+export type ActRequest = { readonly caller: Caller; readonly requestId: RequestId };
+export type CreatingRequest<T, Answer> = ActRequest & {
+  once(work: (tx: Transaction) => Promise<T>): Promise<Answer>;
+};
+export type Work<T> = (tx: Transaction, caller: Caller) => Promise<T>;
+
+export class Acts {
+  readonly #database: Database;
+  readonly #authenticator: Authenticator;
+
+  constructor(database: Database, authenticator: Authenticator) {
+    this.#database = database;
+    this.#authenticator = authenticator;
+  }
+
+  /**
+   * Runs `work` in one transaction with the caller as it stands then.
+   *
+   * @param target the thing's id, or what was asked for
+   * @throws what `work` throws; a 403 leaves an entry in the audit log
+   */
+  run<T>(request: ActRequest, action: AuditAction, target: string, work: Work<T>): Promise<T> {
+    return this.#audited(request, action, target, () =>
+      this.#database.transaction((tx) => this.#held(request, tx, work)),
+    );
+  }
+
+  /** The same for an act that makes something, in the transaction of the request's idempotency key. */
+  once<T, Answer>(request: CreatingRequest<T, Answer>, action: AuditAction, work: Work<T>): Promise<Answer> {
+    return this.#audited(request, action, null, () => request.once((tx) => this.#held(request, tx, work)));
+  }
+
+  async #held<T>(request: ActRequest, tx: Transaction, work: Work<T>): Promise<T> {
+    return work(tx, await this.#authenticator.hold(request.caller, tx));
+  }
+
+  async #audited<T>(
+    { caller, requestId }: ActRequest,
+    action: AuditAction,
+    asked: string | null,
+    act: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await act();
+    } catch (error) {
+      if (error instanceof CallboardError && error.status === 403) {
+        // From a path, perhaps anything: only what looks like an id or a slug is worth keeping.
+        const target = asked !== null && /^[\w-]{1,64}$/.test(asked) ? asked : null;
+        const details = { code: error.code };
+        await audit(this.#database, { actor: { caller }, action, target, outcome: "refused", details, requestId });
+      }
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * The decisions: may this caller do that with this thing? Pure; facts come in, a grant or a refusal comes out.
+ *
+ * The order of refusals at a call, closed by default:
+ *
+ *   token → organization → agent visible → published → API access → access mode
+ *
+ * D1: a thing of another organization and a thing that is not there get the same refusal, because both
+ *     arrive here as `undefined`: every query names the caller's organization.
+ * D2: guests read; they start, send and change nothing.
+ * D3: service tokens manage nothing; they see their listed agents only.
+ */
+import {
+  type AccessMode,
+  type AgentId,
+  CallboardError,
+  type GroupId,
+  type Role,
+  type Scope,
+  type ThreadId,
+  type TokenId,
+  type UserId,
+} from "@callboard/protocol";
+import { type Caller, principalId } from "./caller.ts";
+import { type Grant, grant } from "./grant.ts";
+
+export type AgentFacts = {
+  readonly id: AgentId;
+  readonly slug: string;
+  readonly ownerId: UserId;
+  readonly accessMode: AccessMode;
+  readonly apiAccess: boolean;
+  readonly liveVersion: number | null;
+  readonly invitedUsers: readonly UserId[];
+  readonly invitedGroups: readonly GroupId[];
+};
+
+export type ThreadFacts = {
+  readonly id: ThreadId;
+  readonly createdByKind: "user" | "service";
+  readonly createdById: UserId | TokenId;
+  readonly attributedUserId: UserId | null;
+};
+
+/** A member as far as decisions go: the caller, or somebody a service acts for. */
+export type Person = { readonly userId: UserId; readonly role: Role; readonly groupIds: readonly GroupId[] };
+
+const notFound = (thing: string) => new CallboardError("not_found", `there is no such ${thing} for this caller`);
+const forbidden = (message: string) => new CallboardError("forbidden", message);
+
+/** @throws insufficient_scope */
+export function requireScope(caller: Caller, scope: Scope): void {
+  if (caller.scopes.has(scope)) return;
+  throw new CallboardError("insufficient_scope", `the token lacks the scope ${scope}`);
+}
+
+/** Owners and admins. */
+export const isAdmin = (caller: Pick<Caller, "role">): boolean => caller.role === "owner" || caller.role === "admin";
+
+const toPerson = (caller: Caller): Person | undefined =>
+  caller.userId === null || caller.role === null
+    ? undefined
+    : { userId: caller.userId, role: caller.role, groupIds: caller.groups.map(({ id }) => id) };
+
+// Agents
+
+/** Access mode: everybody, or owner, invited people and invited groups. */
+function admits(person: Person, agent: AgentFacts): boolean {
+  return (
+    agent.accessMode === "organization" ||
+    agent.ownerId === person.userId ||
+    agent.invitedUsers.includes(person.userId) ||
+    agent.invitedGroups.some((id) => person.groupIds.includes(id))
+  );
+}
+
+/** Whether a person may use a published agent. Being an admin does not invite. */
+const mayUse = (person: Person, agent: AgentFacts): boolean => person.role !== "guest" && admits(person, agent);
+
+/**
+ * The agent, if it exists for this caller at all.
+ *
+ * @throws not_found
+ */
+export function seeAgent(caller: Caller, agent: AgentFacts | undefined): AgentFacts {
+  if (agent === undefined) throw notFound("agent");
+  if (caller.kind === "service" && !caller.agentIds?.has(agent.id)) throw notFound("agent");
+  return agent;
+}
+
+/** @throws insufficient_scope, not_found, forbidden */
+export function readAgent(caller: Caller, facts: AgentFacts | undefined): Grant<"agent.read"> {
+  requireScope(caller, "agents:read");
+  const agent = seeAgent(caller, facts);
+  const person = toPerson(caller);
+  if (person !== undefined && !isAdmin(caller) && !admits(person, agent)) {
+    throw forbidden(`agent ${agent.slug} is for invited people`);
+  }
+  return grant("agent.read", caller, agent.id);
+}
+
+/** Which agents a list shows is part of its query; the same rules as `readAgent`. @throws insufficient_scope */
+export function listAgents(caller: Caller): Grant<"agent.list"> {
+  requireScope(caller, "agents:read");
+  return grant("agent.list", caller, null);
+}
+
+/** @throws insufficient_scope, forbidden */
+export function createAgent(caller: Caller): Grant<"agent.create"> {
+  requireScope(caller, "agents:write");
+  if (!isAdmin(caller) && !(caller.role === "member" && caller.membersEditAgents)) {
+    throw forbidden("only owners and admins may create agents, and members where the organization allows it");
+  }
+  return grant("agent.create", caller, null);
+}
+
+/** Change the draft, publish, activate. @throws insufficient_scope, not_found, forbidden */
+export function editAgent(caller: Caller, facts: AgentFacts | undefined): Grant<"agent.edit"> {
+  requireScope(caller, "agents:write");
+  const agent = seeAgent(caller, facts);
+  const person = toPerson(caller);
+  const asMember = person?.role === "member" && caller.membersEditAgents && admits(person, agent);
+  if (!isAdmin(caller) && !asMember) throw forbidden(`this caller may not edit agent ${agent.slug}`);
+  return grant("agent.edit", caller, agent.id);
+}
+
+/** Change who may use the agent, its owner, or delete it. @throws insufficient_scope, not_found, forbidden */
+export function shareAgent(caller: Caller, facts: AgentFacts | undefined): Grant<"agent.share"> {
+  editAgent(caller, facts);
+  const agent = seeAgent(caller, facts);
+  if (!isAdmin(caller) && agent.ownerId !== caller.userId) {
+    throw forbidden(`only admins and the owner of agent ${agent.slug} decide who may use it`);
+  }
+  return grant("agent.share", caller, agent.id);
+}
+
+/**
+ * May this caller call the agent now?
+ *
+ * @throws insufficient_scope, not_found, agent_not_published, api_access_disabled, forbidden; in this order
+ */
+export function callAgent(caller: Caller, facts: AgentFacts | undefined): Grant<"agent.call"> {
+  requireScope(caller, "threads:write");
+  const agent = seeAgent(caller, facts);
+  if (agent.liveVersion === null) {
+    throw new CallboardError("agent_not_published", `agent ${agent.slug} has no live version`);
+  }
+  if (!agent.apiAccess) {
+    throw new CallboardError("api_access_disabled", `the API access of agent ${agent.slug} is switched off`);
+  }
+  const person = toPerson(caller);
+  if (person?.role === "guest") throw forbidden("guests may not start runs or send messages");
+  if (person !== undefined && !mayUse(person, agent)) throw forbidden(`agent ${agent.slug} is for invited people`);
+  return grant("agent.call", caller, agent.id);
+}
+
+/**
+ * May this caller attribute work with the agent to that person?
+ *
+ * @param person the member with that id, or undefined; a suspended member is not one
+ * @throws attribution_not_allowed; the same for an absent person and for one who may not use the agent
+ */
+export function attributeTo(caller: Caller, person: Person | undefined, agent: AgentFacts): void {
+  if (caller.kind !== "service" || !caller.mayAttribute) {
+    throw new CallboardError(
+      "attribution_not_allowed",
+      "attributed_user_id: only a service token with that right may attribute",
+    );
+  }
+  if (person === undefined || !mayUse(person, agent)) {
+    throw new CallboardError(
+      "attribution_not_allowed",
+      `attributed_user_id: expected somebody who may use agent ${agent.slug}`,
+    );
+  }
+}
+
+/** A run without a saved agent. @throws insufficient_scope, forbidden */
+export function rawRun(caller: Caller): Grant<"run.raw"> {
+  requireScope(caller, "runs:raw");
+  if (!caller.rawRuns) throw forbidden("the organization does not allow runs without a saved agent");
+  if (caller.role === "guest") throw forbidden("guests may not start runs");
+  return grant("run.raw", caller, null);
+}
+
+// Threads, and the runs, events and files in them
+
+/** How a caller comes to see a thread: as its own, or as an admin, which the user of the answer audits. */
+export type ThreadDecision<V extends "thread.read" | "thread.write"> = {
+  readonly grant: Grant<V>;
+  readonly asAdmin: boolean;
+};
+
+function seeThread(caller: Caller, thread: ThreadFacts | undefined): { thread: ThreadFacts; asAdmin: boolean } {
+  if (thread === undefined) throw notFound("thread");
+  const created = thread.createdByKind === caller.kind && thread.createdById === principalId(caller);
+  const attributed = caller.userId !== null && thread.attributedUserId === caller.userId;
+  if (created || attributed) return { thread, asAdmin: false };
+  if (isAdmin(caller)) return { thread, asAdmin: true };
+  throw notFound("thread");
+}
+
+/** @throws insufficient_scope, not_found */
+export function readThread(caller: Caller, facts: ThreadFacts | undefined): ThreadDecision<"thread.read"> {
+  requireScope(caller, "threads:read");
+  const { thread, asAdmin } = seeThread(caller, facts);
+  return { grant: grant("thread.read", caller, thread.id), asAdmin };
+}
+
+/** Send, rename, archive, cancel, delete. @throws insufficient_scope, not_found, forbidden */
+export function writeThread(caller: Caller, facts: ThreadFacts | undefined): ThreadDecision<"thread.write"> {
+  requireScope(caller, "threads:write");
+  const { thread, asAdmin } = seeThread(caller, facts);
+  if (caller.role === "guest") throw forbidden("guests may not start runs or send messages");
+  return { grant: grant("thread.write", caller, thread.id), asAdmin };
+}
+
+// The organization
+
+function requireAdmin(caller: Caller, deed: string): void {
+  if (!isAdmin(caller)) throw forbidden(`only owners and admins may ${deed}`);
+}
+function refuseGuest(caller: Caller, deed: string): void {
+  if (caller.role === "guest") throw forbidden(`guests may not ${deed}`);
+}
+
+/** @throws insufficient_scope, forbidden */
+export function readMembers(caller: Caller): Grant<"members.read"> {
+  requireScope(caller, "members:read");
+  refuseGuest(caller, "read the list of members");
+  return grant("members.read", caller, null);
+}
+
+/** Whom an admin may manage is decided by `roles.ts`. @throws insufficient_scope, forbidden */
+export function manageMembers(caller: Caller): Grant<"members.manage"> {
+  requireScope(caller, "members:write");
+  requireAdmin(caller, "manage members and groups");
+  return grant("members.manage", caller, null);
+}
+
+/** Which tokens a caller may make and see is decided by `tokens.ts`. @throws insufficient_scope */
+export function manageTokens(caller: Caller): Grant<"tokens.manage"> {
+  requireScope(caller, "tokens:write");
+  return grant("tokens.manage", caller, null);
+}
+
+/** @throws insufficient_scope, forbidden */
+export function readModels(caller: Caller): Grant<"models.read"> {
+  requireScope(caller, "models:read");
+  refuseGuest(caller, "read model connections");
+  return grant("models.read", caller, null);
+}
+
+/** @throws insufficient_scope, forbidden */
+export function manageModels(caller: Caller): Grant<"models.manage"> {
+  requireScope(caller, "models:write");
+  requireAdmin(caller, "manage model connections");
+  return grant("models.manage", caller, null);
+}
+
+/** @throws insufficient_scope, forbidden */
+export function manageOrganization(caller: Caller): Grant<"organization.manage"> {
+  requireScope(caller, "organization:write");
+  requireAdmin(caller, "change the organization");
+  return grant("organization.manage", caller, null);
+}
+
+/** Admins, and service tokens that an admin gave the scope. @throws insufficient_scope, forbidden */
+export function readAudit(caller: Caller): Grant<"audit.read"> {
+  requireScope(caller, "audit:read");
+  if (caller.kind === "user") requireAdmin(caller, "read the audit log");
+  return grant("audit.read", caller, null);
+}

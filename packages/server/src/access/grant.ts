@@ -1,0 +1,38 @@
+/** A grant is the proof that access said yes. Verbs ask for one; only this room makes them. */
+import type { AgentId, OrganizationId, ThreadId } from "@callboard/protocol";
+import type { Caller } from "./caller.ts";
+
+/** What can be granted, and the thing a grant is about; null for the whole organization. */
+export type Verbs = {
+  "agent.create": null;
+  "agent.list": null;
+  "agent.read": AgentId;
+  "agent.edit": AgentId;
+  /** Change its owner or who may use it, or delete it. */
+  "agent.share": AgentId;
+  "agent.call": AgentId;
+  "run.raw": null;
+  "thread.read": ThreadId;
+  "thread.write": ThreadId;
+  "members.read": null;
+  "members.manage": null;
+  "tokens.manage": null;
+  "models.read": null;
+  "models.manage": null;
+  "organization.manage": null;
+  "audit.read": null;
+};
+export type Verb = keyof Verbs;
+
+declare const granted: unique symbol;
+export type Grant<V extends Verb> = {
+  readonly [granted]: V;
+  readonly caller: Caller;
+  readonly organizationId: OrganizationId;
+  readonly subject: Verbs[V];
+};
+
+/** Only for this room: `index.ts` keeps it in. */
+export function grant<V extends Verb>(_verb: V, caller: Caller, subject: Verbs[V]): Grant<V> {
+  return { caller, organizationId: caller.organizationId, subject } as Grant<V>;
+}

@@ -1,0 +1,57 @@
+/** The access room: callers, tokens, grants, people, the audit log. */
+export { type ActRequest, Acts } from "./acts.ts";
+export { type Actor, type AuditAction, audit, listAudit, type NewEntry } from "./audit.ts";
+export { Authenticator, type AuthenticatorOptions } from "./authenticate.ts";
+export { type Caller, principalId } from "./caller.ts";
+export {
+  type AgentFacts,
+  attributeTo,
+  callAgent,
+  createAgent,
+  editAgent,
+  isAdmin,
+  listAgents,
+  manageMembers,
+  manageModels,
+  manageOrganization,
+  manageTokens,
+  type Person,
+  rawRun,
+  readAgent,
+  readAudit,
+  readMembers,
+  readModels,
+  readThread,
+  requireScope,
+  seeAgent,
+  shareAgent,
+  type ThreadDecision,
+  type ThreadFacts,
+  writeThread,
+} from "./decide.ts";
+export {
+  type AccessWakes,
+  type AtEpoch,
+  accessChanged,
+  EpochCache,
+  type EpochCacheOptions,
+  onAccessChange,
+} from "./epoch.ts";
+export type { Grant, Verb } from "./grant.ts";
+export { createGroup, deleteGroup, listGroups, requireGroups, requireMembers, updateGroup } from "./groups.ts";
+export { Lru } from "./lru.ts";
+export {
+  addMember,
+  createOrganization,
+  findPerson,
+  getMember,
+  getOrganization,
+  hasOrganization,
+  listMembers,
+  type NewOrganization,
+  removeMember,
+  updateMember,
+  updateOrganization,
+} from "./people.ts";
+export { invalidRequest, requireStorable } from "./storable.ts";
+export { createToken, defaultScopes, issueToken, listTokens, revokeToken, type TokenPlan } from "./tokens.ts";

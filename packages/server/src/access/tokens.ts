@@ -1,0 +1,257 @@
+/** Tokens: made, listed, revoked. The secret leaves in the answer that makes it; the database has its hash. */
+import {
+  type AgentId,
+  scopes as allScopes,
+  CallboardError,
+  type CreatedToken,
+  type CreateToken,
+  fromUuid,
+  newId,
+  type OrganizationId,
+  parseId,
+  type RequestId,
+  type Role,
+  type Scope,
+  type Token,
+  toUuid,
+  type UserId,
+} from "@callboard/protocol";
+import { decodeCursor, LAST_UUID, type Sql, statement, type Transaction, toPage } from "../storage/index.ts";
+import { type Actor, audit } from "./audit.ts";
+import type { Caller } from "./caller.ts";
+import { isAdmin } from "./decide.ts";
+import { type AccessWakes, accessChanged } from "./epoch.ts";
+import type { Grant } from "./grant.ts";
+import { requireOutranks } from "./roles.ts";
+import { newSecret, secretHash, shownPrefix, type TokenKind } from "./secret.ts";
+import { invalidRequest, requireStorable } from "./storable.ts";
+
+const DAY_MS = 86_400_000;
+/** What a token may do when its maker names no scopes. */
+export const defaultScopes: Record<TokenKind, readonly Scope[]> = {
+  personal: allScopes.filter((scope) => scope !== "runs:raw"),
+  service: ["agents:read", "threads:read", "threads:write"],
+};
+
+const insert = statement(
+  "tokens.insert",
+  `insert into tokens (organization_id, id, kind, user_id, label, prefix, hash, scopes, may_attribute, created_by, expires_at)
+   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+);
+const insertAgents = statement(
+  "tokens.insert-agents",
+  `insert into token_agents (organization_id, token_id, agent_id)
+   select a.organization_id, $2, a.id from agents a where a.organization_id = $1 and a.id = any($3::uuid[])`,
+);
+const columns = `t.id, t.kind, t.label, t.user_id, t.prefix, t.scopes, t.may_attribute, t.created_at, t.expires_at,
+  t.last_used_at, t.revoked_at,
+  array(select agent_id from token_agents ta
+         where ta.organization_id = t.organization_id and ta.token_id = t.id order by agent_id)::text[] as agent_ids`;
+const get = statement(
+  "tokens.get",
+  `select ${columns}, m.role from tokens t
+     left join memberships m on m.organization_id = t.organization_id and m.user_id = t.user_id
+    where t.organization_id = $1 and t.id = $2`,
+);
+// Served by the primary key, and by tokens_user.
+const listAll = statement(
+  "tokens.list-all",
+  `select ${columns} from tokens t where t.organization_id = $1 and t.id < $2 order by t.id desc limit $3`,
+);
+const listOfUser = statement(
+  "tokens.list-of-user",
+  `select ${columns} from tokens t
+    where t.organization_id = $1 and t.user_id = $4 and t.id < $2 order by t.id desc limit $3`,
+);
+const revoke = statement(
+  "tokens.revoke",
+  "update tokens set revoked_at = now() where organization_id = $1 and id = $2 and revoked_at is null",
+);
+
+type Row = {
+  id: string;
+  kind: TokenKind;
+  label: string;
+  user_id: string | null;
+  prefix: string;
+  scopes: Scope[];
+  agent_ids: string[];
+  may_attribute: boolean;
+  created_at: string;
+  expires_at: string | null;
+  last_used_at: string | null;
+  revoked_at: string | null;
+};
+
+const toToken = (row: Row): Token => ({
+  id: fromUuid("token", row.id),
+  kind: row.kind,
+  label: row.label,
+  user_id: row.user_id === null ? null : fromUuid("user", row.user_id),
+  prefix: row.prefix,
+  scopes: allScopes.filter((scope) => row.scopes.includes(scope)),
+  agent_ids: row.agent_ids.map((id) => fromUuid("agent", id)),
+  may_attribute: row.may_attribute,
+  created_at: row.created_at,
+  expires_at: row.expires_at,
+  last_used_at: row.last_used_at,
+  revoked_at: row.revoked_at,
+});
+
+/** A token as it shall be; for a personal one `userId` is whom it acts as. */
+export type TokenPlan = {
+  readonly organizationId: OrganizationId;
+  readonly kind: TokenKind;
+  readonly label: string;
+  readonly userId: UserId | null;
+  readonly scopes: readonly Scope[];
+  readonly agentIds: readonly AgentId[];
+  readonly mayAttribute: boolean;
+  readonly createdBy: UserId | null;
+  /** Null for never. */
+  readonly expiresAtMs: number | null;
+};
+
+/**
+ * Stores a token without asking anybody: for `createToken`, which has asked, and for an operator.
+ *
+ * @throws not_found when an agent is not in the organization
+ */
+export async function issueToken(
+  tx: Transaction,
+  plan: TokenPlan,
+  actor: Actor,
+  requestId: RequestId | null,
+): Promise<CreatedToken> {
+  const id = newId("token");
+  const secret = newSecret(plan.kind);
+  const key = [toUuid(plan.organizationId), toUuid(id)];
+  await tx.run(insert, [
+    ...key,
+    plan.kind,
+    plan.userId === null ? null : toUuid(plan.userId),
+    plan.label,
+    shownPrefix(secret),
+    Buffer.from(secretHash(secret), "base64"),
+    plan.scopes,
+    plan.mayAttribute,
+    plan.createdBy === null ? null : toUuid(plan.createdBy),
+    plan.expiresAtMs === null ? null : new Date(plan.expiresAtMs).toISOString(),
+  ]);
+  const agents = [...new Set(plan.agentIds)];
+  const found = agents.length === 0 ? 0 : await tx.run(insertAgents, [...key, agents.map(toUuid)]);
+  if (found !== agents.length)
+    throw new CallboardError("not_found", "agent_ids: there is no such agent for this caller");
+  await audit(tx, {
+    actor,
+    action: "token.create",
+    target: id,
+    outcome: "done",
+    details: { kind: plan.kind, label: plan.label, scopes: [...plan.scopes], agent_ids: agents },
+    requestId,
+  });
+  const row = (await tx.row<Row>(get, key)) as Row; // inserted above
+  return { token: toToken(row), secret };
+}
+
+/**
+ * Makes a token: a personal one for the caller itself, or, by an owner or admin, a service token.
+ *
+ * @throws forbidden, invalid_request, not_found
+ */
+export async function createToken(
+  tx: Transaction,
+  { caller }: Grant<"tokens.manage">,
+  body: CreateToken,
+  requestId: RequestId,
+  nowMs: number = Date.now(),
+): Promise<CreatedToken> {
+  requireStorable(body);
+  const isService = body.kind === "service";
+  if (caller.userId === null) throw new CallboardError("forbidden", "a service token makes no tokens");
+  if (isService && !isAdmin(caller)) {
+    throw new CallboardError("forbidden", "only owners and admins may create service tokens");
+  }
+  if (!isService) refuseServiceFields(body);
+  return issueToken(
+    tx,
+    {
+      organizationId: caller.organizationId,
+      kind: body.kind,
+      label: body.label,
+      userId: isService ? null : caller.userId,
+      scopes: decideScopes(caller, body),
+      agentIds: body.agent_ids ?? [],
+      mayAttribute: body.may_attribute ?? false,
+      createdBy: caller.userId,
+      expiresAtMs: body.expires_in_days === null ? null : nowMs + body.expires_in_days * DAY_MS,
+    },
+    { caller },
+    requestId,
+  );
+}
+
+function refuseServiceFields(body: CreateToken): void {
+  const message = "expected only with kind service: a personal token acts as its user";
+  const fields = (["agent_ids", "may_attribute"] as const)
+    .filter((path) => body[path] !== undefined)
+    .map((path) => ({ path, message }));
+  if (fields.length > 0) throw invalidRequest(fields);
+}
+
+/** What was asked for, or the usual scopes as far as the maker has them. */
+function decideScopes(caller: Caller, body: CreateToken): Scope[] {
+  if (body.scopes === undefined) return defaultScopes[body.kind].filter((scope) => caller.scopes.has(scope));
+  const beyond = body.scopes.filter((scope) => !caller.scopes.has(scope));
+  if (beyond.length > 0) {
+    throw new CallboardError("forbidden", `a token gives no more than it has: this one lacks ${beyond.join(", ")}`);
+  }
+  return [...new Set(body.scopes)];
+}
+
+/** Newest first: one's own, for owners and admins all; a service token sees itself. @throws invalid_request */
+export async function listTokens(
+  sql: Sql,
+  { caller }: Grant<"tokens.manage">,
+  page: { limit: number; cursor?: string | undefined },
+): Promise<{ data: Token[]; next_cursor: string | null }> {
+  const before = decodeCursor(page.cursor, "uuid") ?? LAST_UUID;
+  const organization = toUuid(caller.organizationId);
+  if (caller.userId === null) {
+    const own = await sql.rows<Row>(get, [organization, toUuid(caller.tokenId)]);
+    return { data: own.map(toToken), next_cursor: null };
+  }
+  const range = [organization, before, page.limit + 1];
+  const rows = isAdmin(caller)
+    ? await sql.rows<Row>(listAll, range)
+    : await sql.rows<Row>(listOfUser, [...range, toUuid(caller.userId)]);
+  return toPage(rows, page.limit, (row) => row.id, toToken);
+}
+
+/**
+ * Ends a token at once. Repeating it succeeds.
+ *
+ * @throws not_found for a token the caller may not see, forbidden for one of somebody the caller may not manage
+ */
+export async function revokeToken(
+  tx: Transaction,
+  wakes: Pick<AccessWakes, "send">,
+  { caller }: Grant<"tokens.manage">,
+  tokenId: string,
+  requestId: RequestId,
+): Promise<Token> {
+  const id = parseId("token", tokenId);
+  const key = id && [toUuid(caller.organizationId), toUuid(id)];
+  const row = key && (await tx.row<Row & { role: Role | null }>(get, key));
+  const notFound = () => new CallboardError("not_found", "there is no such token for this caller");
+  if (key === undefined || row === undefined) throw notFound();
+  const token = toToken(row);
+  const isOwn = token.id === caller.tokenId || (token.user_id !== null && token.user_id === caller.userId);
+  if (!isOwn && !isAdmin(caller)) throw notFound();
+  if (!isOwn && row.role !== null) requireOutranks(caller.role, row.role);
+  if ((await tx.run(revoke, key)) > 0) {
+    await accessChanged(tx, wakes, caller.organizationId);
+    await audit(tx, { actor: { caller }, action: "token.revoke", target: token.id, outcome: "done", requestId });
+  }
+  return toToken((await tx.row<Row>(get, key)) as Row); // locked by this transaction
+}
