@@ -1,0 +1,99 @@
+/**
+ * The agents that callers call: the hot path of every new thread.
+ *
+ * Facts are remembered per organization for as long as its access epoch stands; versions for as long as
+ * there is room, since they never change.
+ */
+import { type AgentConfig, type AgentId, CallboardError, type OrganizationId } from "@callboard/protocol";
+import {
+  type AccessWakes,
+  type AgentFacts,
+  type Caller,
+  callAgent,
+  EpochCache,
+  type Grant,
+  Lru,
+} from "../access/index.ts";
+import type { Sql } from "../storage/index.ts";
+import { readFacts, readVersion } from "./store.ts";
+
+const FACTS = 10_000;
+const VERSIONS = 2_000;
+/** Facts are tied to an epoch, so their age matters only to a caller who is as old. */
+const MAX_AGE_MS = 60_000;
+
+export type CallableAgent = {
+  readonly agentId: AgentId;
+  readonly version: number;
+  readonly config: AgentConfig;
+  /** The epoch this answer is true for, at least the caller's. The commit that uses it checks it again. */
+  readonly epoch: number;
+  readonly grant: Grant<"agent.call">;
+  readonly facts: AgentFacts;
+};
+
+export class AgentDirectory {
+  readonly #sql: Sql;
+  readonly #facts: EpochCache<AgentFacts>;
+  readonly #versions = new Lru<string, AgentConfig>(VERSIONS);
+
+  constructor({ sql, wakes }: { sql: Sql; wakes: Pick<AccessWakes, "on"> }) {
+    this.#sql = sql;
+    this.#facts = new EpochCache({ wakes, capacity: FACTS, maxAgeMs: MAX_AGE_MS });
+  }
+
+  /**
+   * The live version of an agent that this caller may call now.
+   *
+   * When `epoch` is above the caller's, the caller is out of date: refresh it before writing.
+   *
+   * @throws insufficient_scope, not_found, agent_not_published, api_access_disabled, forbidden
+   */
+  async forCall(caller: Caller, agentIdOrSlug: string): Promise<CallableAgent> {
+    const { epoch, facts } = await this.#read(caller, agentIdOrSlug);
+    const grant = callAgent(caller, facts);
+    if (facts === undefined || facts.liveVersion === null) throw notFound(); // callAgent has thrown
+    const config = await this.version(caller.organizationId, facts.id, facts.liveVersion);
+    return { agentId: facts.id, version: facts.liveVersion, config, epoch, grant, facts };
+  }
+
+  /** The agent's facts for other decisions about it, such as `seeAgent`; undefined when it is not there. */
+  async facts(caller: Caller, agentIdOrSlug: string): Promise<AgentFacts | undefined> {
+    return (await this.#read(caller, agentIdOrSlug)).facts;
+  }
+
+  /** A version's configuration; shared by its readers, who leave it as it is. @throws not_found */
+  async version(organizationId: OrganizationId, agentId: AgentId, version: number): Promise<AgentConfig> {
+    const key = `${organizationId}/${agentId}/${version}`;
+    const known = this.#versions.get(key);
+    if (known !== undefined) return known;
+    const found = await readVersion(this.#sql, { organizationId, id: agentId }, version);
+    if (found === undefined) throw notFound();
+    this.#versions.set(key, found.config);
+    return found.config;
+  }
+
+  close(): void {
+    this.#facts.close();
+  }
+
+  async #read(caller: Caller, agentIdOrSlug: string): Promise<{ epoch: number; facts: AgentFacts | undefined }> {
+    const { organizationId, epoch } = caller;
+    let missing: { epoch: number; facts: undefined } | undefined;
+    const read = async () => {
+      const found = await readFacts(this.#sql, organizationId, agentIdOrSlug);
+      if (found.facts !== undefined) return { epoch: found.epoch, value: found.facts };
+      missing = { epoch: found.epoch, facts: undefined };
+      throw notFound(); // what is not there is not remembered: a caller could fill the memory with names
+    };
+    try {
+      const found = await this.#facts.get(organizationId, agentIdOrSlug, read, epoch);
+      return { epoch: found.epoch, facts: found.value };
+    } catch (error) {
+      if (error instanceof CallboardError && error.code === "not_found") return missing ?? { epoch, facts: undefined };
+      throw error;
+    }
+  }
+}
+
+const notFound = () => new CallboardError("not_found", "there is no such agent for this caller");
