@@ -1,0 +1,564 @@
+/**
+ * Everything a run writes while it is under way: one statement for all runs of this process that wait.
+ *
+ *   engine ──commit(change)──▶ pending, merged by run ──one statement──▶ log, steps, tool calls, run, thread
+ *                                                            │
+ *                                      committed events ─────┴──▶ feed (followers)
+ *
+ * C1  A change is written only while its run is the thread's active run under the fence it was claimed with.
+ *     The check and the write are one update of the thread row, so a process that lost its lease writes nothing.
+ * C2  The changes of one run are written in the order they were given.
+ * C3  The change that ends the run's turn is written only when the run has seen all steering messages.
+ * C4  A commit whose answer was lost is looked up before it is tried again: nothing is written twice.
+ */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { RunError, RunResult, RunState, Usage } from "@callboard/protocol";
+import type { Feed, LoggedEvent, NewEvent } from "../events/index.ts";
+import { isConflictError, isConnectionError, type Lane, statement } from "../storage/index.ts";
+import type { RunKey, WaitingFor } from "./run.ts";
+
+export type StepRow = {
+  step: number;
+  message: string;
+  provider: string;
+  model: string;
+  joined: unknown[];
+  steered: number;
+  parts: unknown[];
+  finish: string;
+  usage: Usage;
+  at: string;
+};
+export type CallState = "waiting" | "started" | "completed" | "failed" | "denied" | "unknown";
+export type CallRow = {
+  step: number;
+  position: number;
+  id: string;
+  modelCallId: string;
+  tool: string;
+  input: unknown;
+  effect: "read" | "idempotent" | "once";
+  state: CallState;
+  at: string | null;
+  outputText: string | null;
+};
+export type CallUpdate = {
+  step: number;
+  position: number;
+  state: CallState;
+  output?: unknown;
+  outputText?: string;
+  at: string;
+};
+export type PermissionRow = {
+  id: string;
+  call: string;
+  tool: string;
+  argumentsHash: string;
+  version: number | null;
+  expiresAt: string;
+  at: string;
+};
+
+/** How the run's turn on this process ends. */
+export type RunEnd = {
+  state: Exclude<RunState, "running">;
+  at: string;
+  runningMs: number;
+  usage: Usage;
+  result?: RunResult;
+  error?: RunError;
+  waitingFor?: WaitingFor;
+  /** Steering messages the run has taken in (C3); absent where they do not matter: failed, canceled, released. */
+  steered?: number;
+};
+
+export type Change = {
+  events: NewEvent[];
+  steps?: StepRow[];
+  calls?: CallRow[];
+  callUpdates?: CallUpdate[];
+  permissions?: PermissionRow[];
+  /** The run's usage so far. */
+  usage?: Usage;
+  end?: RunEnd;
+};
+
+/** `fenced`: the run is not this process's any more. `steered`: a message joined; the end was not written. */
+export type CommitResult =
+  | {
+      kind: "committed" /** Steering messages sent so far. */;
+      steered: number /** Queued runs wait for the thread. */;
+      queued: boolean;
+    }
+  | { kind: "fenced" }
+  | { kind: "steered"; steered: number };
+
+const append = statement(
+  "runs.append",
+  `with items as materialized (
+     select * from json_to_recordset($1::json) as i(k int, o uuid, t uuid, r uuid, f bigint, n int)),
+   moved as (
+     update threads t set last_seq = t.last_seq + i.n, last_flush = $2
+       from items i
+      where t.organization_id = i.o and t.id = i.t and t.active_run_id = i.r and t.active_fence = i.f
+     returning i.k, i.o, i.t, i.r, t.last_seq - i.n as base, t.steered, t.queued),
+   events_written as (
+     insert into events (organization_id, thread_id, seq, run_id, type, body)
+     select m.o, m.t, m.base + e.s, m.r, e.ty, e.b
+       from json_to_recordset($3::json) as e(k int, s int, ty text, b text) join moved m using (k))
+   select k, base, steered, queued from moved`,
+);
+
+const commit = statement(
+  "runs.commit",
+  `with items as materialized (
+     select * from json_to_recordset($1::json) as i(
+       k int, o uuid, t uuid, r uuid, f bigint, n int, seen int, ts text, leaves boolean, at timestamptz)),
+   moved as (
+     update threads t
+        set last_seq = t.last_seq + i.n, last_flush = $2,
+            state = case when i.ts is null then t.state
+                         when i.leaves and t.queued > 0 then 'running' else i.ts end,
+            active_run_id = case when i.leaves then null else t.active_run_id end,
+            updated_at = coalesce(i.at, t.updated_at)
+       from items i
+      where t.organization_id = i.o and t.id = i.t and t.active_run_id = i.r and t.active_fence = i.f
+        and (i.seen is null or t.steered = i.seen)
+     returning i.k, i.o, i.t, i.r, t.last_seq - i.n as base, t.steered, t.queued),
+   events_written as (
+     insert into events (organization_id, thread_id, seq, run_id, type, body)
+     select m.o, m.t, m.base + e.s, m.r, e.ty, e.b
+       from json_to_recordset($3::json) as e(k int, s int, ty text, b text) join moved m using (k)),
+   runs_written as (
+     update runs r
+        set state = coalesce(u.s, r.state), input_tokens = coalesce(u.it, r.input_tokens), output_tokens = coalesce(u.ot, r.output_tokens),
+            cost_micros = coalesce(u.cm, r.cost_micros), result = coalesce(u.re, r.result),
+            error = coalesce(u.er, r.error), waiting_for = coalesce(u.wf, r.waiting_for),
+            lease_owner = case when u.s is null then r.lease_owner end,
+            running_ms = coalesce(u.ms, r.running_ms), ended_at = coalesce(u.en, r.ended_at)
+       from json_to_recordset($4::json) as u(
+              k int, s text, it bigint, ot bigint, cm bigint, re json, er json, wf json, ms bigint, en timestamptz)
+       join moved m using (k)
+      where r.organization_id = m.o and r.id = m.r),
+   steps_written as (
+     insert into steps (organization_id, run_id, step, message_id, provider, model, joined, steered, parts,
+       finish_reason, input_tokens, output_tokens, cost_micros, created_at)
+     select m.o, m.r, s.st, s.mi, s.pv, s.mo, s.jo, s.se, s.pa, s.fi, s.it, s.ot, s.cm, s.at
+       from json_to_recordset($5::json) as s(
+              k int, st int, mi uuid, pv text, mo text, jo json, se int, pa json, fi text, it bigint, ot bigint,
+              cm bigint, at timestamptz)
+       join moved m using (k)),
+   calls_written as (
+     insert into tool_calls (organization_id, run_id, step, position, id, model_call_id, tool, input, effect, state,
+       started_at, output_text, ended_at)
+     select m.o, m.r, c.st, c.po, c.id, c.mc, c.tn, c.ip, c.ef, c.s, c.at, c.ox, case when c.ox is not null then c.at end
+       from json_to_recordset($6::json) as c(
+              k int, st int, po int, id uuid, mc text, tn text, ip json, ef text, s text, at timestamptz, ox text)
+       join moved m using (k)),
+   calls_changed as (
+     update tool_calls c
+        set state = u.s, output = coalesce(u.ou, c.output), output_text = coalesce(u.ox, c.output_text),
+            started_at = case when u.s = 'started' then u.at else c.started_at end,
+            ended_at = case when u.s in ('completed', 'failed', 'denied', 'unknown') then u.at else c.ended_at end
+       from json_to_recordset($7::json) as u(k int, st int, po int, s text, ou json, ox text, at timestamptz)
+       join moved m using (k)
+      where c.organization_id = m.o and c.run_id = m.r and c.step = u.st and c.position = u.po),
+   permissions_written as (
+     insert into permissions (organization_id, id, thread_id, run_id, call_id, tool, arguments_hash, agent_version,
+       state, expires_at, created_at)
+     select m.o, p.id, m.t, m.r, p.ca, p.tn, decode(p.ah, 'hex'), p.av, 'pending', p.ex, p.at
+       from json_to_recordset($8::json) as p(
+              k int, id uuid, ca uuid, tn text, ah text, av int, ex timestamptz, at timestamptz)
+       join moved m using (k))
+   select k, base, steered, queued from moved`,
+);
+
+type MovedRow = { k: number; base: number; steered: number; queued: number };
+
+const look = statement(
+  "runs.look_after_commit",
+  `select t.organization_id as o, t.id as t, t.active_run_id, t.active_fence, t.steered, t.queued, t.last_seq, t.last_flush
+     from threads t join unnest($1::uuid[], $2::uuid[]) as i(o, t) on t.organization_id = i.o and t.id = i.t`,
+);
+type LookRow = {
+  o: string;
+  t: string;
+  active_run_id: string | null;
+  active_fence: number;
+  steered: number;
+  queued: number;
+  last_seq: number;
+  last_flush: string | null;
+};
+
+type Waiting = { resolve: (result: CommitResult) => void; reject: (error: unknown) => void };
+
+/** The changes of one run that wait. The one with the end is last and kept apart: it may be refused alone (C3). */
+type Item = {
+  key: RunKey;
+  fence: number;
+  changes: Change[];
+  waiting: Waiting[];
+  last: { change: Change; waiting: Waiting } | undefined;
+};
+
+/** An item as it is sent. */
+type Parcel = {
+  item: Item;
+  events: NewEvent[];
+  steps: StepRow[];
+  calls: CallRow[];
+  callUpdates: CallUpdate[];
+  permissions: PermissionRow[];
+  usage: Usage | undefined;
+  end: RunEnd | undefined;
+};
+
+const MAX_BATCH = 256;
+
+export class RunCommits {
+  readonly #lane: Lane;
+  readonly #feed: Feed;
+  readonly #onTrouble: (error: unknown) => void;
+  #pending = new Map<string, Item>();
+  #busy = false;
+  #scheduled = false;
+  #stopped = false;
+
+  constructor(lane: Lane, feed: Feed, onTrouble: (error: unknown) => void) {
+    this.#lane = lane;
+    this.#feed = feed;
+    this.#onTrouble = onTrouble;
+  }
+
+  /**
+   * Writes a change of a run with the next group commit.
+   *
+   * While the database is away it waits and tries again. Rejects only for a change the database refuses,
+   * which is written in no part.
+   */
+  commit(key: RunKey, fence: number, change: Change): Promise<CommitResult> {
+    return new Promise((resolve, reject) => {
+      const name = `${key.run}/${fence}`;
+      let item = this.#pending.get(name);
+      if (item === undefined) {
+        item = { key, fence, changes: [], waiting: [], last: undefined };
+        this.#pending.set(name, item);
+      }
+      if (item.last !== undefined) {
+        // Nothing follows the end of a turn, for instance a status line of a tool that outlived its run.
+        resolve({ kind: "fenced" });
+        return;
+      }
+      if (change.end !== undefined) item.last = { change, waiting: { resolve, reject } };
+      else {
+        item.changes.push(change);
+        item.waiting.push({ resolve, reject });
+      }
+      this.#schedule();
+    });
+  }
+
+  /** Changes that wait to be written. */
+  get depth(): number {
+    return this.#pending.size;
+  }
+
+  /** Gives up on changes that cannot be written: the process is about to end. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  #schedule(): void {
+    if (this.#busy || this.#scheduled || this.#pending.size === 0) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#busy = true;
+      this.#write(this.#take()).finally(() => {
+        this.#busy = false;
+        this.#schedule();
+      });
+    });
+  }
+
+  /** The next batch, threads in one order for all processes: two batches cannot lock each other out. */
+  #take(): Item[] {
+    const batch: Item[] = [];
+    for (const [name, item] of this.#pending) {
+      if (batch.length >= MAX_BATCH) break;
+      batch.push(item);
+      this.#pending.delete(name);
+    }
+    return batch.sort((a, b) => (a.key.thread < b.key.thread ? -1 : a.key.thread > b.key.thread ? 1 : 0));
+  }
+
+  async #write(batch: Item[]): Promise<void> {
+    const flush = randomUUID();
+    const parcels = batch.map(toParcel);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const rows = await this.#send(parcels, flush);
+        await this.#settle(parcels, rows);
+        return;
+      } catch (error) {
+        if (isConnectionError(error) && !this.#stopped) {
+          this.#onTrouble(error);
+          if (await this.#happened(batch, flush)) return;
+          continue;
+        }
+        if (isConflictError(error) && attempt < 5) continue;
+        if (batch.length > 1) {
+          for (const item of batch) await this.#write([item]); // one bad change must not refuse the others
+          return;
+        }
+        for (const waiting of waitersOf(batch)) waiting.reject(error);
+        return;
+      }
+    }
+  }
+
+  #send(parcels: readonly Parcel[], flush: string): Promise<MovedRow[]> {
+    const events = JSON.stringify(
+      parcels.flatMap((parcel, k) => parcel.events.map((event, s) => ({ k, s: s + 1, ty: event.type, b: event.body }))),
+    );
+    const items = JSON.stringify(parcels.map(toItemRow));
+    if (parcels.every(isAppend)) return this.#lane.rows<MovedRow>(append, [items, flush, events]);
+    return this.#lane.rows<MovedRow>(commit, [
+      items,
+      flush,
+      events,
+      JSON.stringify(parcels.flatMap(toRunRow)),
+      JSON.stringify(parcels.flatMap(toStepRows)),
+      JSON.stringify(parcels.flatMap(toCallRows)),
+      JSON.stringify(parcels.flatMap(toCallUpdateRows)),
+      JSON.stringify(parcels.flatMap(toPermissionRows)),
+    ]);
+  }
+
+  /** Hands committed events over and answers everybody; looks up why the others were not written. */
+  async #settle(parcels: readonly Parcel[], rows: readonly MovedRow[]): Promise<void> {
+    const moved = new Map(rows.map((row) => [row.k, row]));
+    const refused: Item[] = [];
+    parcels.forEach(({ item, events }, k) => {
+      const row = moved.get(k);
+      if (row === undefined) {
+        refused.push(item);
+        return;
+      }
+      if (events.length > 0) {
+        this.#feed.publish(
+          item.key,
+          events.map((event, s): LoggedEvent => ({ seq: row.base + s + 1, type: event.type, body: event.body })),
+        );
+      }
+      for (const waiting of waitersOf([item])) {
+        waiting.resolve({ kind: "committed", steered: row.steered, queued: row.queued > 0 });
+      }
+    });
+    if (refused.length > 0) this.#explain(refused, await this.#look(refused));
+  }
+
+  #explain(refused: readonly Item[], rows: ReadonlyMap<string, LookRow>): void {
+    for (const item of refused) {
+      const row = rows.get(item.key.thread);
+      const own = row !== undefined && row.active_run_id === item.key.run && row.active_fence === item.fence;
+      if (!own) {
+        for (const waiting of waitersOf([item])) waiting.resolve({ kind: "fenced" });
+        continue;
+      }
+      // Ours, so it was C3: the end is given back, and what came before it goes with the next commit, first.
+      item.last?.waiting.resolve({ kind: "steered", steered: row.steered });
+      item.last = undefined;
+      if (item.changes.length === 0) continue;
+      const name = `${item.key.run}/${item.fence}`;
+      const later = this.#pending.get(name);
+      if (later !== undefined) {
+        item.changes.push(...later.changes);
+        item.waiting.push(...later.waiting);
+        item.last = later.last;
+      }
+      this.#pending.set(name, item);
+    }
+  }
+
+  async #look(items: readonly Item[]): Promise<Map<string, LookRow>> {
+    const rows = await this.#lane.rows<LookRow>(look, [
+      items.map((item) => item.key.organization),
+      items.map((item) => item.key.thread),
+    ]);
+    return new Map(rows.map((row) => [row.t, row]));
+  }
+
+  /** After a lost connection: waits for the database and tells whether the commit happened (C4). */
+  async #happened(batch: readonly Item[], flush: string): Promise<boolean> {
+    for (;;) {
+      await sleep(100);
+      if (this.#stopped) {
+        for (const waiting of waitersOf(batch)) waiting.resolve({ kind: "fenced" });
+        return true;
+      }
+      try {
+        const rows = await this.#look(batch);
+        if (![...rows.values()].some((row) => row.last_flush === flush)) return false;
+        const unwritten: Item[] = [];
+        for (const item of batch) {
+          const row = rows.get(item.key.thread);
+          if (row?.last_flush !== flush) unwritten.push(item);
+          else {
+            this.#feed.touch(item.key);
+            for (const waiting of waitersOf([item])) {
+              waiting.resolve({ kind: "committed", steered: row.steered, queued: row.queued > 0 });
+            }
+          }
+        }
+        this.#explain(unwritten, rows);
+        return true;
+      } catch (error) {
+        if (!isConnectionError(error)) throw error;
+      }
+    }
+  }
+}
+
+function toParcel(item: Item): Parcel {
+  const changes = item.last === undefined ? item.changes : [...item.changes, item.last.change];
+  const first = changes[0];
+  if (changes.length === 1 && first !== undefined && isOnlyEvents(first)) {
+    return {
+      item,
+      events: first.events,
+      steps: [],
+      calls: [],
+      callUpdates: [],
+      permissions: [],
+      usage: undefined,
+      end: undefined,
+    };
+  }
+  return {
+    item,
+    events: changes.flatMap((change) => change.events),
+    steps: changes.flatMap((change) => change.steps ?? []),
+    calls: changes.flatMap((change) => change.calls ?? []),
+    callUpdates: changes.flatMap((change) => change.callUpdates ?? []),
+    permissions: changes.flatMap((change) => change.permissions ?? []),
+    usage: changes.findLast((change) => change.usage !== undefined)?.usage,
+    end: item.last?.change.end,
+  };
+}
+
+const isOnlyEvents = (change: Change): boolean =>
+  !(change.steps || change.calls || change.callUpdates || change.permissions || change.usage || change.end);
+
+function* waitersOf(items: readonly Item[]): Iterable<Waiting> {
+  for (const item of items) {
+    yield* item.waiting;
+    if (item.last !== undefined) yield item.last.waiting;
+  }
+}
+
+/** Only events: the commonest change by far, and the cheaper statement. */
+const isAppend = (parcel: Parcel): boolean =>
+  parcel.steps.length === 0 &&
+  parcel.calls.length === 0 &&
+  parcel.callUpdates.length === 0 &&
+  parcel.permissions.length === 0 &&
+  parcel.usage === undefined &&
+  parcel.end === undefined;
+
+const leavesThread = (end: RunEnd): boolean => end.state !== "waiting" && end.state !== "queued";
+
+function toItemRow({ item, events, end }: Parcel, k: number): object {
+  const { key, fence } = item;
+  return {
+    k,
+    o: key.organization,
+    t: key.thread,
+    r: key.run,
+    f: fence,
+    n: events.length,
+    seen: end?.steered,
+    ts:
+      end === undefined ? undefined : end.state === "waiting" ? "waiting" : end.state === "queued" ? "running" : "idle",
+    leaves: end === undefined ? false : leavesThread(end),
+    at: end?.at,
+  };
+}
+
+function toRunRow(parcel: Parcel, k: number): object[] {
+  const { end } = parcel;
+  const usage = end?.usage ?? parcel.usage;
+  if (end === undefined && usage === undefined) return [];
+  return [
+    {
+      k,
+      s: end?.state,
+      it: usage?.input_tokens,
+      ot: usage?.output_tokens,
+      cm: usage?.cost_micros,
+      re: end?.result,
+      er: end?.error,
+      wf: end?.waitingFor,
+      ms: end?.runningMs,
+      en: end !== undefined && leavesThread(end) ? end.at : undefined,
+    },
+  ];
+}
+
+const toStepRows = (parcel: Parcel, k: number): object[] =>
+  parcel.steps.map((step) => ({
+    k,
+    st: step.step,
+    mi: step.message,
+    pv: step.provider,
+    mo: step.model,
+    jo: step.joined,
+    se: step.steered,
+    pa: step.parts,
+    fi: step.finish,
+    it: step.usage.input_tokens,
+    ot: step.usage.output_tokens,
+    cm: step.usage.cost_micros,
+    at: step.at,
+  }));
+
+const toCallRows = (parcel: Parcel, k: number): object[] =>
+  parcel.calls.map((call) => ({
+    k,
+    st: call.step,
+    po: call.position,
+    id: call.id,
+    mc: call.modelCallId,
+    tn: call.tool,
+    ip: call.input,
+    ef: call.effect,
+    s: call.state,
+    at: call.at,
+    ox: call.outputText,
+  }));
+
+const toCallUpdateRows = (parcel: Parcel, k: number): object[] =>
+  parcel.callUpdates.map((update) => ({
+    k,
+    st: update.step,
+    po: update.position,
+    s: update.state,
+    ou: update.output,
+    ox: update.outputText,
+    at: update.at,
+  }));
+
+const toPermissionRows = (parcel: Parcel, k: number): object[] =>
+  parcel.permissions.map((permission) => ({
+    k,
+    id: permission.id,
+    ca: permission.call,
+    tn: permission.tool,
+    ah: permission.argumentsHash,
+    av: permission.version,
+    ex: permission.expiresAt,
+    at: permission.at,
+  }));

@@ -1,0 +1,49 @@
+/** The runs room: accepting work, claiming it under a fence, everything a run writes, and its end. */
+export { type Claim, claimRuns, MAX_CRASHES } from "./claim.ts";
+export {
+  type CallRow,
+  type CallState,
+  type CallUpdate,
+  type Change,
+  type CommitResult,
+  type PermissionRow as NewPermission,
+  RunCommits,
+  type RunEnd,
+  type StepRow,
+} from "./commits.ts";
+export { endRun } from "./end.ts";
+export { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
+export {
+  cancelRun,
+  lockLog,
+  type ManageDeps,
+  removeThread,
+  setArchived,
+  updateThread,
+} from "./manage.ts";
+export { sweepDeltas } from "./retention.ts";
+export { keyOf, type Principal, type RunInput, type RunKey, type RunRow, runError, toRun } from "./run.ts";
+export { type SendDeps, type SendRequest, sendEvents } from "./send.ts";
+export { principalOf, type StartDeps, type StartRequest, startThread } from "./start.ts";
+export { StartBatch } from "./start-batch.ts";
+export {
+  addUsage,
+  allowancesOf,
+  callsOf,
+  expiredPermissions,
+  findRun,
+  listRuns,
+  moveRun,
+  type PastRun,
+  type PermissionRow,
+  pastRuns,
+  permissionsOf,
+  type RunFilter,
+  type StoredCall,
+  type StoredStep,
+  steeringAfter,
+  stepsOf,
+} from "./store.ts";
+export { ThreadLog } from "./thread-log.ts";
+export { readTranscript } from "./transcript.ts";
+export { heartbeat, LEASE_MS, lostRuns, otherWorkers, reapWorkers, registerWorker, removeWorker } from "./workers.ts";

@@ -1,0 +1,120 @@
+/** What happens to a thread as a whole: rename, archive, delete; and cancel, which takes a run away. */
+import {
+  CallboardError,
+  fromUuid,
+  isTerminal,
+  type OrganizationId,
+  type PrincipalRef,
+  type RunId,
+  type Thread,
+  type ThreadId,
+  toUuid,
+  type UpdateThread,
+} from "@callboard/protocol";
+import type { Feed } from "../events/index.ts";
+import type { Transaction, Wakes } from "../storage/index.ts";
+import { deleteThread, toThread } from "../threads/index.ts";
+import { endRun } from "./end.ts";
+import type { RunHost } from "./host.ts";
+import { type RunRow, runError } from "./run.ts";
+import { findRun } from "./store.ts";
+import { ThreadLog } from "./thread-log.ts";
+
+export type ManageDeps = { feed: Feed; host: RunHost; wakes: Wakes; now: () => Date };
+
+/** @throws not_found */
+export async function lockLog(
+  tx: Transaction,
+  deps: Pick<ManageDeps, "now">,
+  organizationId: OrganizationId,
+  threadId: ThreadId,
+): Promise<ThreadLog> {
+  const log = await ThreadLog.lock(tx, organizationId, threadId, deps.now().toISOString());
+  if (log === undefined) throw new CallboardError("not_found", "there is no such thread for this caller");
+  return log;
+}
+
+export async function updateThread(
+  tx: Transaction,
+  deps: ManageDeps,
+  organizationId: OrganizationId,
+  threadId: ThreadId,
+  change: UpdateThread,
+): Promise<Thread> {
+  const log = await lockLog(tx, deps, organizationId, threadId);
+  if (change.title !== undefined) log.row.title = change.title;
+  if (change.metadata !== undefined) log.row.metadata = change.metadata;
+  await log.save(deps.feed);
+  return toThread(log.row);
+}
+
+/** Repeating it changes nothing. @throws not_found, run_active */
+export async function setArchived(
+  tx: Transaction,
+  deps: ManageDeps,
+  organizationId: OrganizationId,
+  threadId: ThreadId,
+  archived: boolean,
+  by: PrincipalRef,
+): Promise<Thread> {
+  const log = await lockLog(tx, deps, organizationId, threadId);
+  if (log.row.archived === archived) return toThread(log.row);
+  if (archived && log.row.state !== "idle") {
+    throw new CallboardError(
+      "run_active",
+      `thread ${threadId} is ${log.row.state}; only an idle thread can be archived`,
+    );
+  }
+  log.row.archived = archived;
+  log.append(archived ? "thread.archived" : "thread.unarchived", null, { by });
+  await log.save(deps.feed);
+  return toThread(log.row);
+}
+
+/** Deletes a thread with all it has; whoever works on its run, here or elsewhere, is fenced by its absence. */
+export async function removeThread(
+  tx: Transaction,
+  deps: ManageDeps,
+  organizationId: OrganizationId,
+  threadId: ThreadId,
+): Promise<void> {
+  const log = await lockLog(tx, deps, organizationId, threadId);
+  await deleteThread(tx, organizationId, threadId);
+  const active = log.row.active_run_id;
+  tx.after(() => {
+    if (active !== null) {
+      deps.host.drop(active);
+      deps.wakes.tell("signal", active);
+    }
+    deps.feed.deleted({ organization: log.row.organization_id, thread: log.row.id });
+  });
+}
+
+/** Cancels a run that has not ended; its process stops working on it within a second. @throws not_found, run_not_active */
+export async function cancelRun(
+  tx: Transaction,
+  deps: ManageDeps,
+  organizationId: OrganizationId,
+  threadId: ThreadId,
+  runId: RunId,
+): Promise<RunRow> {
+  const log = await lockLog(tx, deps, organizationId, threadId);
+  const row = await findRun(tx, organizationId, runId);
+  if (row === undefined || row.thread_id !== toUuid(threadId)) {
+    throw new CallboardError("not_found", "there is no such run for this caller");
+  }
+  if (isTerminal(row.state)) {
+    throw new CallboardError(
+      "run_not_active",
+      `run ${fromUuid("run", row.id)} is ${row.state}; only queued, running or waiting runs can be canceled`,
+    );
+  }
+  const ended = await endRun(tx, log, row, "canceled", runError("canceled"));
+  await log.save(deps.feed);
+  tx.after(() => {
+    deps.host.drop(row.id);
+    deps.wakes.tell("signal", row.id);
+    if (log.row.queued > 0) deps.wakes.send("queue", "");
+  });
+  return ended;
+}

@@ -1,0 +1,117 @@
+/** A run as the server knows it, and as the API shows it. */
+import {
+  type AgentId,
+  type ContentPart,
+  fromUuid,
+  isTerminal,
+  type OrganizationId,
+  type Run,
+  type RunError,
+  type RunErrorCode,
+  type RunId,
+  type RunResult,
+  type RunState,
+  runErrorCatalogue,
+  type Scope,
+  type ThreadId,
+  type TokenId,
+  type UserId,
+  type VariableValue,
+} from "@callboard/protocol";
+
+/** The names one run is written under: ids for the wire, uuids for the database. */
+export type RunKey = {
+  readonly organizationId: OrganizationId;
+  readonly threadId: ThreadId;
+  readonly runId: RunId;
+  readonly organization: string;
+  readonly thread: string;
+  readonly run: string;
+};
+
+/** Who a run works for: fixed when it was accepted, stored with it, never taken from its input. */
+export type Principal = {
+  readonly kind: "user" | "service";
+  readonly tokenId: TokenId;
+  /** The caller, or whom a service attributed the thread to; null for a bare service. */
+  readonly userId: UserId | null;
+  readonly email: string | null;
+  readonly groups: readonly string[];
+  readonly scopes: readonly Scope[];
+};
+
+/** A message a run answers. */
+export type RunInput = { content: ContentPart[]; seq: number };
+
+export type WaitingFor = Array<{ kind: "permission"; id: string }>;
+
+/** A row of `runs`. */
+export type RunRow = {
+  organization_id: string;
+  id: string;
+  thread_id: string;
+  agent_id: string | null;
+  agent_version: number | null;
+  parent_run_id: string | null;
+  state: RunState;
+  trigger: Run["trigger"];
+  attempt: number;
+  crashes: number;
+  fence: number;
+  lease_owner: string | null;
+  running_ms: number;
+  principal: Principal;
+  config: unknown;
+  prompt: string;
+  variables: Record<string, VariableValue>;
+  input: RunInput[];
+  queued_seq: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost_micros: number;
+  result: RunResult | null;
+  error: RunError | null;
+  waiting_for: WaitingFor | null;
+  created_at: string;
+  started_at: string | null;
+  ended_at: string | null;
+};
+
+export function toRun(row: RunRow): Run {
+  return {
+    id: fromUuid("run", row.id),
+    thread_id: fromUuid("thread", row.thread_id),
+    agent_id: row.agent_id === null ? null : (fromUuid("agent", row.agent_id) as AgentId),
+    agent_version: row.agent_version,
+    parent_run_id: row.parent_run_id === null ? null : fromUuid("run", row.parent_run_id),
+    state: row.state,
+    trigger: row.trigger,
+    attempt: row.attempt,
+    usage: { input_tokens: row.input_tokens, output_tokens: row.output_tokens, cost_micros: row.cost_micros },
+    created_at: row.created_at,
+    started_at: row.started_at,
+    ended_at: row.ended_at,
+    ...(row.state === "completed" && row.result !== null ? { result: row.result } : {}),
+    ...(isTerminal(row.state) && row.error !== null ? { error: row.error } : {}),
+    ...(row.state === "waiting" && row.waiting_for !== null
+      ? { waiting_for: row.waiting_for as NonNullable<Run["waiting_for"]> }
+      : {}),
+  };
+}
+
+export function keyOf(row: { organization_id: string; thread_id: string; id: string }): RunKey {
+  return {
+    organizationId: fromUuid("organization", row.organization_id),
+    threadId: fromUuid("thread", row.thread_id),
+    runId: fromUuid("run", row.id),
+    organization: row.organization_id,
+    thread: row.thread_id,
+    run: row.id,
+  };
+}
+
+/** The error of a run that ended other than by completing. */
+export function runError(code: RunErrorCode, message?: string): RunError {
+  const entry = runErrorCatalogue[code];
+  return { code, message: message ?? entry.summary, retryable: entry.retryable };
+}

@@ -1,0 +1,17 @@
+/** The threads room: a lasting conversation, its place in lists, its row that everything locks first. */
+export { ThreadDirectory } from "./directory.ts";
+export {
+  deleteThread,
+  findThread,
+  listThreads,
+  lockThread,
+  putThread,
+  type ThreadFilter,
+} from "./store.ts";
+export {
+  type ThreadRow,
+  threadLinks,
+  toFacts,
+  toPrincipalRef,
+  toThread,
+} from "./thread.ts";

@@ -1,0 +1,148 @@
+/** SQL of threads. */
+import { type OrganizationId, type ThreadId, toUuid } from "@callboard/protocol";
+import { type Sql, statement } from "../storage/index.ts";
+import type { ThreadRow } from "./thread.ts";
+
+const columns = `t.organization_id, t.id, t.agent_id, t.agent_version, t.title, t.state, t.archived,
+  t.client_external_ref, t.attributed_user_id, t.created_by_kind, t.created_by_id, t.last_seq, t.active_run_id,
+  t.active_fence, t.steered, t.queued, t.last_run_id, t.variables, t.metadata, t.created_at, t.updated_at`;
+
+const get = statement(
+  "threads.get",
+  `select ${columns} from threads t where t.organization_id = $1 and t.id = $2`, // threads_pkey
+);
+export function findThread(sql: Sql, organizationId: OrganizationId, id: ThreadId): Promise<ThreadRow | undefined> {
+  return sql.row<ThreadRow>(get, [toUuid(organizationId), toUuid(id)]);
+}
+
+const lock = statement(
+  "threads.lock",
+  `select ${columns}, g.access_epoch
+     from threads t join organizations g on g.id = t.organization_id
+    where t.organization_id = $1 and t.id = $2 for update of t`,
+);
+/** The thread, locked until the transaction ends: whoever changes a thread or its runs comes through here. */
+export function lockThread(
+  sql: Sql,
+  organizationId: OrganizationId,
+  id: ThreadId,
+): Promise<(ThreadRow & { access_epoch: number }) | undefined> {
+  return sql.row(lock, [toUuid(organizationId), toUuid(id)]);
+}
+
+const put = statement(
+  "threads.put",
+  `update threads set title = $3, state = $4, archived = $5, metadata = $6, last_seq = $7, active_run_id = $8,
+          active_fence = $9, steered = $10, queued = $11, last_run_id = $12, updated_at = $13
+    where organization_id = $1 and id = $2`,
+);
+/** Writes a locked thread back. */
+export async function putThread(sql: Sql, row: ThreadRow): Promise<void> {
+  await sql.run(put, [
+    row.organization_id,
+    row.id,
+    row.title,
+    row.state,
+    row.archived,
+    row.metadata,
+    row.last_seq,
+    row.active_run_id,
+    row.active_fence,
+    row.steered,
+    row.queued,
+    row.last_run_id,
+    row.updated_at,
+  ]);
+}
+
+export type ThreadFilter = {
+  organization: string;
+  agent: string;
+  /** Only what this principal created or is attributed to; null for everything. */
+  principal: string | null;
+  state: string | null;
+  archived: boolean | null;
+  ref: string | null;
+  attributed: string | null;
+  /** Id of the last thread of the page before. */
+  before: string | null;
+  limit: number;
+};
+
+const listAll = statement(
+  "threads.list_all",
+  `select ${columns} from threads t
+    where t.organization_id = $1 and t.agent_id = $2 and ($3::uuid is null or t.id < $3)
+      and ($4::text is null or t.state = $4) and ($5::boolean is null or t.archived = $5)
+      and ($6::text is null or t.client_external_ref = $6) and ($7::uuid is null or t.attributed_user_id = $7)
+    order by t.id desc limit $8`, // threads_agent
+);
+const listOwn = statement(
+  "threads.list_own",
+  `select ${columns} from threads t
+    where t.organization_id = $1 and t.agent_id = $2 and ($3::uuid is null or t.id < $3)
+      and ($4::text is null or t.state = $4) and ($5::boolean is null or t.archived = $5)
+      and ($6::text is null or t.client_external_ref = $6) and ($7::uuid is null or t.attributed_user_id = $7)
+      and t.id in (
+        (select id from threads where organization_id = $1 and created_by_id = $9 and ($3::uuid is null or id < $3))
+        union all
+        (select id from threads where organization_id = $1 and attributed_user_id = $9 and ($3::uuid is null or id < $3)))
+    order by t.id desc limit $8`, // threads_creator, threads_attributed
+);
+/** An agent's threads, newest first. */
+export function listThreads(sql: Sql, filter: ThreadFilter): Promise<ThreadRow[]> {
+  const values = [
+    filter.organization,
+    filter.agent,
+    filter.before,
+    filter.state,
+    filter.archived,
+    filter.ref,
+    filter.attributed,
+    filter.limit,
+  ];
+  return filter.principal === null
+    ? sql.rows<ThreadRow>(listAll, values)
+    : sql.rows<ThreadRow>(listOwn, [...values, filter.principal]);
+}
+
+const remove = [
+  // Everything a thread has, in one transaction; the audit entry stays.
+  statement("threads.delete_events", "delete from events where organization_id = $1 and thread_id = $2"),
+  statement(
+    "threads.delete_blobs",
+    `delete from blobs b using files f
+      where f.organization_id = $1 and f.thread_id = $2 and b.organization_id = $1 and b.id = f.blob_id`,
+  ),
+  statement("threads.delete_files", "delete from files where organization_id = $1 and thread_id = $2"),
+  statement(
+    "threads.delete_steering",
+    `delete from steering_messages s using runs r
+      where r.organization_id = $1 and r.thread_id = $2 and s.organization_id = $1 and s.run_id = r.id`,
+  ),
+  statement(
+    "threads.delete_tool_calls",
+    `delete from tool_calls c using runs r
+      where r.organization_id = $1 and r.thread_id = $2 and c.organization_id = $1 and c.run_id = r.id`,
+  ),
+  statement(
+    "threads.delete_steps",
+    `delete from steps s using runs r
+      where r.organization_id = $1 and r.thread_id = $2 and s.organization_id = $1 and s.run_id = r.id`,
+  ),
+  statement(
+    "threads.delete_permissions",
+    `delete from permissions p using runs r
+      where r.organization_id = $1 and r.thread_id = $2 and p.organization_id = $1 and p.run_id = r.id`,
+  ),
+  statement("threads.delete_allowances", "delete from thread_allowances where organization_id = $1 and thread_id = $2"),
+  statement("threads.delete_answers", "delete from idempotency_keys where organization_id = $1 and thread_id = $2"),
+  statement("threads.delete_runs", "delete from runs where organization_id = $1 and thread_id = $2"),
+  statement("threads.delete", "delete from threads where organization_id = $1 and id = $2"),
+];
+/** Deletes a locked thread with all it has. */
+export async function deleteThread(sql: Sql, organizationId: OrganizationId, id: ThreadId): Promise<void> {
+  const organization = toUuid(organizationId);
+  const thread = toUuid(id);
+  for (const step of remove) await sql.run(step, [organization, thread]);
+}

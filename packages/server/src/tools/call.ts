@@ -1,0 +1,113 @@
+/**
+ * One call of one tool: input checked, time bounded, output checked and bounded. A tool may throw, hang or
+ * answer with anything; what comes back from here is always a result.
+ */
+import { issuePath, type SchemaIssue, type StandardSchema, type ToolContext } from "@callboard/kit";
+import type { Json } from "@callboard/protocol";
+import type { LoadedTool } from "./registry.ts";
+
+/** Characters of a result that the model reads and the ledger keeps. */
+export const MAX_OUTPUT_CHARS = 256 * 1024;
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+export type CallResult =
+  | { outcome: "ok"; output: Json; text: string }
+  | { outcome: "error"; reason: string; text: string };
+
+export type CheckedInput = { ok: true; value: unknown } | { ok: false; reason: string };
+
+/** Validates what the model sent. Never throws. */
+export async function checkInput(tool: LoadedTool, input: unknown): Promise<CheckedInput> {
+  return check(tool.definition.input, input);
+}
+
+/**
+ * Runs a tool on checked input.
+ *
+ * @throws the signal's reason when it was aborted: the call has no result then
+ */
+export async function callTool(tool: LoadedTool, value: unknown, context: ToolContext): Promise<CallResult> {
+  const { definition } = tool;
+  const timeoutMs = definition.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const timeout = new AbortController();
+  const signal = AbortSignal.any([context.signal, timeout.signal]);
+  let timer: NodeJS.Timeout | undefined;
+  let onAbort: (() => void) | undefined;
+  const stopped = new Promise<never>((_, reject) => {
+    // Rejects also for a tool that does not honour its signal: the run goes on without it.
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    timer = setTimeout(() => timeout.abort(new Error(`the tool did not answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    context.signal.throwIfAborted();
+    const answer = await Promise.race([
+      (async () => definition.run(value as never, { ...context, signal }))(),
+      stopped,
+    ]);
+    return await toResult(tool, answer);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    return failed(error instanceof Error ? error.message : String(error));
+  } finally {
+    clearTimeout(timer);
+    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function toResult(tool: LoadedTool, answer: unknown): Promise<CallResult> {
+  let output = answer;
+  if (tool.definition.output !== undefined) {
+    const checked = await check(tool.definition.output, answer);
+    if (!checked.ok) return failed(`the tool's answer does not fit its output schema: ${checked.reason}`);
+    output = checked.value;
+  }
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(output ?? null);
+  } catch (error) {
+    return failed(`the tool's answer is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (json === undefined) return failed("the tool's answer is not JSON");
+  if (json.length > MAX_OUTPUT_CHARS) {
+    return failed(`the tool's answer has ${json.length} characters; at most ${MAX_OUTPUT_CHARS} are accepted`);
+  }
+  const clean = storable(json);
+  return {
+    outcome: "ok",
+    output: JSON.parse(clean) as Json,
+    text: typeof output === "string" ? storable(output) : clean,
+  };
+}
+
+const failed = (message: string): CallResult => {
+  const reason = storable(message).slice(0, 2000);
+  return { outcome: "error", reason, text: `The tool failed: ${reason}` };
+};
+
+/**
+ * A text that PostgreSQL stores: no U+0000 and no lone surrogates, which tools and models may send.
+ * In JSON text the escaped form goes too, but not an escaped backslash before `u0000`.
+ */
+export function storable(text: string): string {
+  const clean = text.isWellFormed() ? text : text.toWellFormed();
+  if (!clean.includes("\u0000") && !clean.includes("\\u")) return clean;
+  return clean
+    .replaceAll("\u0000", "\ufffd")
+    .replace(/((?:^|[^\\])(?:\\\\)*)\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})/g, "$1\\ufffd");
+}
+
+async function check(schema: StandardSchema, value: unknown): Promise<CheckedInput> {
+  try {
+    const result = await schema["~standard"].validate(value);
+    if (result.issues === undefined) return { ok: true, value: result.value };
+    return { ok: false, reason: result.issues.slice(0, 8).map(describe).join("; ") };
+  } catch (error) {
+    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function describe(issue: SchemaIssue): string {
+  const path = issuePath(issue);
+  return path === "" ? issue.message : `${path}: ${issue.message}`;
+}
