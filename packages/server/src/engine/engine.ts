@@ -1,0 +1,265 @@
+/**
+ * The engine: claims runs, works on them side by side, keeps its lease, and hands over when it stops.
+ *
+ *   created here ─ adopt ─┐
+ *   queue, wake, tick ─ claim ─▶ loops ─▶ ended ─▶ next run of the thread
+ *   heartbeat ─ lease lost ─▶ all loops dropped, new worker id
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { newId, toUuid } from "@callboard/protocol";
+import { errorFacts } from "../log/index.ts";
+import {
+  type Claim,
+  claimRuns,
+  endRun,
+  expiredPermissions,
+  findRun,
+  heartbeat,
+  keyOf,
+  LEASE_MS,
+  lostRuns,
+  otherWorkers,
+  type RunHost,
+  reapWorkers,
+  registerWorker,
+  removeWorker,
+  runError,
+  ThreadLog,
+} from "../runs/index.ts";
+import type { Wakes } from "../storage/index.ts";
+import { Loop, type LoopServices } from "./loop.ts";
+
+export type EngineOptions = {
+  services: LoopServices;
+  wakes: Wakes;
+  /** `api` processes have a lease too, so that others know to wake them, but work on no runs. */
+  role: "all" | "api" | "worker";
+  /** Runs at once in this process. */
+  slots: number;
+};
+
+const HEARTBEAT_MS = 1000;
+/** How often queued and orphaned runs are looked for without a wake-up. */
+const LOOK_MS = 500;
+
+export class Engine implements RunHost {
+  readonly #options: EngineOptions;
+  readonly #loops = new Map<string, Loop>();
+  #worker = toUuid(newId("worker"));
+  #registered = false;
+  #stopping = false;
+  #claiming = false;
+  #claimAgain = false;
+  /** When the last heartbeat was written; a process that missed some does not judge others. */
+  #beatAtMs = 0;
+  #timers: NodeJS.Timeout[] = [];
+  #beating = false;
+  #looking = false;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    options.wakes.on("queue", () => this.#claimSoon());
+    options.wakes.on("signal", (keys) => {
+      if (keys.includes("*")) void this.#dropLost();
+      else for (const run of keys) this.drop(run);
+    });
+  }
+
+  // RunHost
+
+  worker(): string | null {
+    return this.#registered && this.#options.role !== "api" ? this.#worker : null;
+  }
+
+  hasRoom(): boolean {
+    return !this.#stopping && this.worker() !== null && this.#loops.size < this.#options.slots;
+  }
+
+  adopt(claim: Claim): void {
+    const loop = new Loop(this.#options.services, claim);
+    this.#loops.set(claim.key.run, loop);
+    if (this.#stopping) loop.handOver();
+    loop.work().then((result) => {
+      if (this.#loops.get(claim.key.run) === loop) this.#loops.delete(claim.key.run);
+      if (result.kind === "ended") this.#options.services.feed.dropTail(claim.key);
+      if (result.kind === "ended" && result.next) this.#claimNext(claim);
+      else if (this.#claimAgain) this.#claimSoon();
+    });
+  }
+
+  drop(run: string): void {
+    this.#loops.get(run)?.lose();
+  }
+
+  // Life
+
+  /** Runs under way here. */
+  get size(): number {
+    return this.#loops.size;
+  }
+
+  async start(): Promise<void> {
+    await this.#register();
+    this.#timers.push(setInterval(() => void this.#beat(), HEARTBEAT_MS));
+    this.#timers.push(setInterval(() => void this.#look(), LOOK_MS));
+    this.#claimSoon();
+  }
+
+  /**
+   * Gives all runs back and ends. Model calls stop at once; a `once` tool that is under way may finish.
+   *
+   * @param graceMs how long to wait for that
+   */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping = true;
+    const { database, wheel } = this.#options.services;
+    for (const loop of this.#loops.values()) loop.handOver();
+    const deadline = Date.now() + graceMs;
+    while (this.#loops.size > 0 && Date.now() < deadline) await sleep(10);
+    for (const timer of this.#timers) clearInterval(timer);
+    wheel.stop();
+    // The lease goes last: until here nobody took what was being given back.
+    await removeWorker(database, this.#worker).catch(() => undefined);
+    this.#options.wakes.tell("queue", "");
+  }
+
+  // Leases
+
+  async #register(): Promise<void> {
+    await registerWorker(this.#options.services.database, this.#worker, this.#options.role);
+    this.#registered = true;
+    this.#beatAtMs = performance.now();
+    await this.#countOthers();
+  }
+
+  async #beat(): Promise<void> {
+    if (this.#beating) return;
+    this.#beating = true;
+    const { database, log } = this.#options.services;
+    try {
+      const missed = performance.now() - this.#beatAtMs > LEASE_MS;
+      if (await heartbeat(database, this.#worker)) {
+        this.#beatAtMs = performance.now();
+        // After a pause of its own, a process lets the others beat first: they may have paused for the same reason.
+        if (!missed) await this.#reap();
+      } else {
+        log.warn({ worker: this.#worker, runs: this.#loops.size }, "the lease was lost; starting anew");
+        for (const loop of this.#loops.values()) loop.lose();
+        this.#registered = false;
+        this.#worker = toUuid(newId("worker"));
+        await this.#register();
+      }
+      await this.#countOthers();
+      if (this.#options.wakes.othersAlive) await this.#dropLost();
+    } catch (error) {
+      log.warn({ error: errorFacts(error) }, "the heartbeat could not be written");
+    } finally {
+      this.#beating = false;
+    }
+  }
+
+  async #reap(): Promise<void> {
+    const { database, log } = this.#options.services;
+    const dead = await reapWorkers(database, this.#worker);
+    if (dead.length === 0) return;
+    log.warn({ workers: dead }, "leases of other processes ran out; their runs are taken over");
+    this.#claimSoon();
+    this.#options.wakes.tell("queue", "");
+  }
+
+  async #countOthers(): Promise<void> {
+    this.#options.wakes.othersAlive = (await otherWorkers(this.#options.services.database, this.#worker)) > 0;
+  }
+
+  /** Drops the loops whose runs were canceled, deleted or taken over elsewhere. */
+  async #dropLost(): Promise<void> {
+    const loops = [...this.#loops.values()];
+    if (loops.length === 0) return;
+    const lost = await lostRuns(
+      this.#options.services.database,
+      loops.map((loop) => loop.claim),
+    );
+    for (const index of lost) {
+      const loop = loops[index];
+      // It may have ended by itself meanwhile.
+      if (loop !== undefined && this.#loops.get(loop.claim.key.run) === loop) loop.lose();
+    }
+  }
+
+  // Claiming
+
+  #claimSoon(): void {
+    if (this.#claiming) {
+      this.#claimAgain = true;
+      return;
+    }
+    if (!this.hasRoom()) {
+      this.#claimAgain = true; // when a loop ends
+      return;
+    }
+    this.#claiming = true;
+    this.#claimAgain = false;
+    this.#claim().finally(() => {
+      this.#claiming = false;
+      if (this.#claimAgain) this.#claimSoon();
+    });
+  }
+
+  async #claim(): Promise<void> {
+    const { database, feed, log, now } = this.#options.services;
+    const worker = this.worker();
+    const limit = Math.min(20, this.#options.slots - this.#loops.size);
+    if (worker === null || limit <= 0) return;
+    try {
+      const claims = await claimRuns(database, feed, worker, limit, now);
+      for (const claim of claims) this.adopt(claim);
+      if (claims.length === limit) this.#claimAgain = true;
+    } catch (error) {
+      log.warn({ error: errorFacts(error) }, "runs could not be claimed");
+    }
+  }
+
+  /** The next run of a thread whose run ended here: without a way through the queue. */
+  #claimNext(ended: Claim): void {
+    const { database, feed, log, now } = this.#options.services;
+    const worker = this.worker();
+    if (worker === null || !this.hasRoom()) {
+      this.#options.wakes.send("queue", "");
+      return;
+    }
+    claimRuns(database, feed, worker, 1, now, ended.key).then(
+      (claims) => {
+        for (const claim of claims) this.adopt(claim);
+      },
+      (error) => log.warn({ error: errorFacts(error) }, "the next run of a thread could not be claimed"),
+    );
+  }
+
+  async #look(): Promise<void> {
+    if (this.#looking || this.#options.role === "api") return;
+    this.#looking = true;
+    try {
+      this.#claimSoon();
+      await this.#expirePermissions();
+    } catch (error) {
+      this.#options.services.log.warn({ error: errorFacts(error) }, "expired permission requests could not be closed");
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  async #expirePermissions(): Promise<void> {
+    const { database, feed, now } = this.#options.services;
+    for (const permission of await expiredPermissions(database)) {
+      const key = keyOf({ ...permission, id: permission.run_id });
+      await database.transaction(async (tx) => {
+        const log = await ThreadLog.lock(tx, key.organizationId, key.threadId, now().toISOString());
+        const row = await findRun(tx, key.organizationId, key.runId);
+        if (log === undefined || row === undefined || row.state !== "waiting") return;
+        await endRun(tx, log, row, "failed", runError("permission_expired"));
+        await log.save(feed);
+        if (log.row.queued > 0) tx.after(() => this.#options.wakes.send("queue", ""));
+      });
+    }
+  }
+}

@@ -1,0 +1,7 @@
+/** The engine room: claims runs, calls models and tools, appends what happens. */
+
+export { DELTA_MS } from "./deltas.ts";
+export { Engine, type EngineOptions } from "./engine.ts";
+export type { LoopServices } from "./loop.ts";
+export { RunFailure } from "./stop.ts";
+export { Wheel } from "./wheel.ts";

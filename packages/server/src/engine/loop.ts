@@ -1,0 +1,592 @@
+/**
+ * One claimed run, from where its log stands to its end on this process.
+ *
+ *   prompt + conversation ─▶ model call (streamed) ─▶ step ─▶ tools ─▶ next call … ─▶ end
+ *
+ * L1  A step is one commit; what a tool call may do is written before it is done (`tool-step.ts`).
+ * L2  Whatever goes wrong becomes an event with a code. Nothing is thrown past `work`.
+ * L3  After the fence is lost nothing is written, not even an error.
+ */
+import {
+  type AgentConfig,
+  type EventData,
+  type EventType,
+  type MessageId,
+  newId,
+  type RunErrorCode,
+  toUuid,
+  type Usage,
+} from "@callboard/protocol";
+import { type NewEvent, newEvent } from "../events/index.ts";
+import type { Logger } from "../log/index.ts";
+import {
+  type AssistantPart,
+  callModel,
+  costMicros,
+  type ModelEnd,
+  ModelError,
+  type ModelMessage,
+  type ModelPart,
+  type ModelTarget,
+  type ModelTool,
+} from "../models/index.ts";
+import {
+  addUsage,
+  type Change,
+  type Claim,
+  type CommitResult,
+  type RunCommits,
+  type RunEnd,
+  type RunInput,
+  runError,
+  type StepRow,
+  steeringAfter,
+} from "../runs/index.ts";
+import type { Database } from "../storage/index.ts";
+import { storable, type ToolRegistry } from "../tools/index.ts";
+import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
+import { Deltas } from "./deltas.ts";
+import { checkOutput, MAX_REPAIRS } from "./output.ts";
+import { RunFailure, RunStop } from "./stop.ts";
+import type { ToolServices } from "./tool-context.ts";
+import { ToolStep } from "./tool-step.ts";
+import type { Wheel } from "./wheel.ts";
+
+export type LoopServices = ToolServices & {
+  database: Database;
+  commits: RunCommits;
+  tools: ToolRegistry;
+  wheel: Wheel;
+  /** Where a model call of this run may go, in order. Throws RunFailure. */
+  targets: (claim: Claim, config: AgentConfig) => Promise<ModelTarget[]>;
+  /** The configuration a run works under. */
+  config: (claim: Claim) => Promise<AgentConfig>;
+  log: Logger;
+  now: () => Date;
+};
+
+/** How the work on a claim ended here. `next`: other runs of the thread wait. */
+export type WorkResult = { kind: "ended"; next: boolean } | { kind: "left" };
+
+/** Steps in a row in which a model called nothing that can be called. */
+const MAX_USELESS_STEPS = 3;
+const NO_USAGE: Usage = { input_tokens: 0, output_tokens: 0, cost_micros: 0 };
+
+type Spoken = {
+  messageId: MessageId;
+  parts: AssistantPart[];
+  text: string;
+  rest: NewEvent[];
+  end: ModelEnd;
+  model: string;
+  provider: string;
+};
+
+export class Loop {
+  readonly #services: LoopServices;
+  readonly #claim: Claim;
+  readonly #abort = new AbortController();
+  readonly #startedMs: number;
+  #conversation: Conversation = { messages: [], fileBytes: 0 };
+  #step = 0;
+  #usage: Usage = NO_USAGE;
+  /** Steering messages taken in, and known to be there. */
+  #steered = 0;
+  #steeredKnown = 0;
+  #useless = 0;
+  #repairs = 0;
+  #handingOver = false;
+  #toolStep: ToolStep | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(services: LoopServices, claim: Claim) {
+    this.#services = services;
+    this.#claim = claim;
+    this.#startedMs = performance.now();
+  }
+
+  get claim(): Claim {
+    return this.#claim;
+  }
+
+  /** The run is not this process's any more. */
+  lose(): void {
+    this.#abort.abort(new RunStop("lost"));
+  }
+
+  /**
+   * The process ends: the run is given back. Calls of `once` tools that are under way may finish first,
+   * because nobody could repeat them.
+   */
+  handOver(): void {
+    this.#handingOver = true;
+    if (this.#toolStep?.busyOnce !== true) this.#abort.abort(new RunStop("shutdown"));
+  }
+
+  /** Works until the run ends, waits, or is lost. Never throws (L2). */
+  async work(): Promise<WorkResult> {
+    try {
+      const config = await this.#services.config(this.#claim);
+      this.#setDeadline(config.limits.timeout_ms);
+      return await this.#steps(config);
+    } catch (error) {
+      return await this.#stopped(error);
+    } finally {
+      clearTimeout(this.#timer);
+    }
+  }
+
+  async #steps(config: AgentConfig): Promise<WorkResult> {
+    const targets = await this.#services.targets(this.#claim, config);
+    const tools = this.#modelTools(config);
+    const open = await this.#load();
+    if (open !== undefined) {
+      const result = await this.#runTools(config, open);
+      if (result !== undefined) return result;
+    }
+    for (;;) {
+      this.#signal.throwIfAborted();
+      if (this.#handingOver) throw new RunStop("shutdown");
+      this.#checkLimits(config);
+      const joined = await this.#takeSteering();
+      const spoken = await this.#speak(config, targets, tools);
+      const calls = spoken.parts.filter((part) => part.type === "tool_call");
+      if (calls.length > 0) {
+        const step = ToolStep.plan(this.#toolHost(config), this.#step, calls);
+        const result = await this.#commitToolStep(config, spoken, joined, await step);
+        if (result !== undefined) return result;
+      } else {
+        const result = await this.#finish(config, spoken, joined);
+        if (result !== undefined) return result;
+      }
+      this.#step++;
+    }
+  }
+
+  // Reading back
+
+  /** Reads what there is. @returns the tool calls of the last step that have no result yet */
+  async #load(): Promise<ToolStep | undefined> {
+    const { row, fresh } = this.#claim;
+    const { database } = this.#services;
+    if (fresh === true) {
+      await addInput(database, row, this.#conversation, row.input);
+      return undefined;
+    }
+    const { conversation, steps, calls } = await readConversation(database, row);
+    this.#conversation = conversation;
+    const last = steps.at(-1);
+    if (last === undefined) {
+      this.#steeredKnown = 1; // unknown: look once
+      return undefined;
+    }
+    this.#step = last.step + 1;
+    this.#steered = last.steered;
+    this.#steeredKnown = last.steered + 1;
+    for (const step of steps) this.#usage = addUsage(this.#usage, step);
+    const own = calls.filter((call) => call.step === last.step);
+    return own.some(isOpen) ? ToolStep.resume(last.step, own) : undefined;
+  }
+
+  async #takeSteering(): Promise<RunInput[]> {
+    if (this.#steeredKnown <= this.#steered) return [];
+    const { database } = this.#services;
+    const { key, row } = this.#claim;
+    const joined = await steeringAfter(database, key.organization, key.run, this.#steered);
+    await addInput(database, row, this.#conversation, joined);
+    this.#steered += joined.length;
+    this.#steeredKnown = this.#steered;
+    return joined;
+  }
+
+  // Speaking
+
+  async #speak(config: AgentConfig, targets: ModelTarget[], tools: ModelTool[]): Promise<Spoken> {
+    let message = new Message(this.#deltaHost());
+    const request = {
+      system: this.#claim.row.prompt,
+      messages: this.#conversation.messages,
+      tools,
+      ...(config.limits.max_output_tokens === undefined ? {} : { maxOutputTokens: config.limits.max_output_tokens }),
+      ...(config.output_schema === undefined ? {} : { outputSchema: config.output_schema }),
+    };
+    const onRestart = () => {
+      const begun = message.begun;
+      message.drop();
+      if (begun) this.#supersede(message.id);
+      message = new Message(this.#deltaHost());
+    };
+    try {
+      const end = await callModel(targets, request, {
+        signal: this.#signal,
+        onPart: (part) => message.add(part),
+        onRestart,
+      });
+      const target = targets[end.targetIndex] as ModelTarget;
+      return { ...message.close(end), end, model: target.modelId, provider: target.model.provider };
+    } catch (error) {
+      message.drop();
+      throw error;
+    }
+  }
+
+  #supersede(messageId: MessageId): void {
+    const data = {
+      attempt: this.#claim.row.attempt,
+      reason: "model_retry" as const,
+      superseded_message_ids: [messageId],
+    };
+    void this.#commit({ events: [this.#event("run.resumed", data)] });
+  }
+
+  #deltaHost(): MessageHost {
+    return {
+      wheel: this.#services.wheel,
+      event: (type, data) => this.#event(type, data),
+      write: async (event) => {
+        await this.#commit({ events: [event] });
+      },
+    };
+  }
+
+  // Ending a step
+
+  #stepRow(spoken: Spoken, joined: RunInput[], usage: Usage): StepRow {
+    return {
+      step: this.#step,
+      message: toUuid(spoken.messageId),
+      provider: spoken.provider,
+      model: spoken.model,
+      joined,
+      steered: this.#steered,
+      parts: spoken.parts,
+      finish: spoken.end.finishReason,
+      usage,
+      at: this.#at(),
+    };
+  }
+
+  #stepUsage(spoken: Spoken): Usage {
+    const { inputTokens, outputTokens } = spoken.end.usage;
+    return {
+      input_tokens: inputTokens,
+      output_tokens: outputTokens,
+      cost_micros: costMicros(spoken.provider, spoken.model, spoken.end.usage),
+    };
+  }
+
+  #stepEvents(spoken: Spoken, usage: Usage): NewEvent[] {
+    const events = [...spoken.rest];
+    const thinking = textOf(spoken.parts, "thinking");
+    const message_id = spoken.messageId;
+    if (thinking !== "") events.push(this.#event("agent.thinking", { message_id, text: thinking }));
+    if (spoken.text !== "" || spoken.end.finishReason !== "tool_calls") {
+      const finish_reason = spoken.end.finishReason;
+      events.push(this.#event("agent.message", { message_id, text: spoken.text, finish_reason }));
+    }
+    events.push(this.#event("usage.updated", { step: this.#step, model: spoken.model, usage }));
+    return events;
+  }
+
+  async #commitToolStep(
+    config: AgentConfig,
+    spoken: Spoken,
+    joined: RunInput[],
+    tools: ToolStep,
+  ): Promise<WorkResult | undefined> {
+    const usage = this.#stepUsage(spoken);
+    this.#usage = addUsage(this.#usage, usage);
+    const planned = tools.change(this.#at());
+    const result = await this.#commit({
+      ...planned,
+      events: [...this.#stepEvents(spoken, this.#usage), ...planned.events],
+      steps: [this.#stepRow(spoken, joined, usage)],
+      usage: this.#usage,
+    });
+    if (result.kind !== "committed") throw new RunStop("lost");
+    this.#say({ role: "assistant", content: spoken.parts, provider: spoken.provider });
+    this.#useless = tools.useless ? this.#useless + 1 : 0;
+    if (this.#useless >= MAX_USELESS_STEPS) {
+      throw new RunFailure(
+        "tool_loop",
+        "the model called tools it does not have, or with invalid arguments, three times in a row",
+      );
+    }
+    return this.#runTools(config, tools);
+  }
+
+  /** Runs a step's calls. @returns how the work ended when the run now waits for a person */
+  async #runTools(config: AgentConfig, tools: ToolStep): Promise<WorkResult | undefined> {
+    this.#toolStep = tools;
+    try {
+      const waitingFor = await tools.run(this.#toolHost(config));
+      if (waitingFor.length > 0) {
+        const events = [this.#event("run.waiting", { waiting_for: waitingFor })];
+        return this.#end({ state: "waiting", waitingFor }, events);
+      }
+    } finally {
+      this.#toolStep = undefined;
+    }
+    this.#say({ role: "tool", results: tools.results() });
+    return undefined;
+  }
+
+  #toolHost(config: AgentConfig) {
+    const { key, fence, row } = this.#claim;
+    return {
+      services: this.#services,
+      run: { key, fence, row },
+      config,
+      signal: this.#signal,
+      registry: this.#services.tools,
+      now: this.#services.now,
+      commit: (change: Change) => this.#commit(change),
+      event: <T extends EventType>(type: T, data: EventData<T>) => this.#event(type, data),
+    };
+  }
+
+  /** Ends the run with an answer, or goes on: with a wrong answer sent back, or a message that joined. */
+  async #finish(config: AgentConfig, spoken: Spoken, joined: RunInput[]): Promise<WorkResult | undefined> {
+    if (spoken.end.finishReason === "content_filter") {
+      throw new RunFailure("model_content_filtered", "the provider withheld the answer");
+    }
+    const usage = this.#stepUsage(spoken);
+    this.#usage = addUsage(this.#usage, usage);
+    const step: Change = {
+      events: this.#stepEvents(spoken, this.#usage),
+      steps: [this.#stepRow(spoken, joined, usage)],
+      usage: this.#usage,
+    };
+    const said: ModelMessage = { role: "assistant", content: spoken.parts, provider: spoken.provider };
+    const checked = config.output_schema === undefined ? undefined : checkOutput(config.output_schema, spoken.text);
+    if (checked?.ok === false) {
+      if (this.#repairs >= MAX_REPAIRS) {
+        await this.#commit(step);
+        throw new RunFailure("output_invalid", `the answer did not fit the output schema: ${checked.problem}`);
+      }
+      this.#repairs++;
+      await this.#commitOrLose(step);
+      this.#say(said);
+      const text = `Your answer does not fit the required JSON schema: ${checked.problem}. Answer again with JSON that fits, and nothing else.`;
+      this.#say({ role: "user", content: [{ type: "text", text }] });
+      return undefined;
+    }
+    const result = { text: spoken.text, ...(checked === undefined ? {} : { output: checked.output }) };
+    const completed = this.#event("run.completed", { result, usage: this.#usage });
+    const end = this.#endRow({ state: "completed", result, steered: this.#steered });
+    const written = await this.#commit({ ...step, events: [...step.events, completed], end });
+    if (written.kind === "committed") return { kind: "ended", next: written.queued };
+    if (written.kind === "fenced") throw new RunStop("lost");
+    // Somebody joined at the last moment (C3): the answer stands, and the run goes on with the new message.
+    await this.#commitOrLose(step);
+    this.#steeredKnown = written.steered;
+    this.#say(said);
+    return undefined;
+  }
+
+  // Stopping
+
+  async #stopped(error: unknown): Promise<WorkResult> {
+    // What ran into an aborted signal ends for the signal's reason, whatever it threw.
+    const cause = this.#abort.signal.aborted ? this.#abort.signal.reason : error;
+    if (cause instanceof RunStop) {
+      if (cause.kind === "lost") return { kind: "left" };
+      if (cause.kind === "shutdown") return this.#end({ state: "queued" }, []).catch(() => ({ kind: "left" }) as const);
+      return this.#fail("timeout", `the run used up its running time`);
+    }
+    if (cause instanceof ModelError) return this.#fail(cause.code, cause.message);
+    if (cause instanceof RunFailure) return this.#fail(cause.code, cause.message);
+    this.#services.log.error({ run_id: this.#claim.key.runId, error: cause }, "a run failed inside the server");
+    return this.#fail("internal", undefined);
+  }
+
+  async #fail(code: RunErrorCode, message: string | undefined): Promise<WorkResult> {
+    const error = runError(code, message === undefined ? undefined : storable(message));
+    const open = this.#toolStep?.abandon(this.#toolHostForEnd()) ?? { events: [] };
+    const failed = this.#event("run.failed", { error, usage: this.#usage });
+    try {
+      return await this.#end({ state: "failed", error }, [...open.events, failed], open);
+    } catch (failure) {
+      if (!(failure instanceof RunStop)) {
+        this.#services.log.error(
+          { run_id: this.#claim.key.runId, error: failure },
+          "the end of a run could not be written",
+        );
+      }
+      return { kind: "left" };
+    }
+  }
+
+  #toolHostForEnd() {
+    return {
+      now: this.#services.now,
+      event: <T extends EventType>(type: T, data: EventData<T>) => this.#event(type, data),
+    };
+  }
+
+  async #end(
+    end: Pick<RunEnd, "state" | "error" | "waitingFor">,
+    events: NewEvent[],
+    more: Partial<Change> = {},
+  ): Promise<WorkResult> {
+    const written = await this.#commit({ ...more, events, end: this.#endRow(end) });
+    if (written.kind !== "committed") throw new RunStop("lost");
+    return { kind: "ended", next: written.queued };
+  }
+
+  #endRow(end: Pick<RunEnd, "state" | "error" | "waitingFor" | "result" | "steered">): RunEnd {
+    const runningMs = Math.round(this.#claim.row.running_ms + performance.now() - this.#startedMs);
+    return { ...end, at: this.#at(), runningMs, usage: this.#usage };
+  }
+
+  // Small things
+
+  get #signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  #setDeadline(timeoutMs: number): void {
+    const leftMs = Math.max(1, timeoutMs - this.#claim.row.running_ms);
+    this.#timer = setTimeout(() => this.#abort.abort(new RunStop("timeout")), leftMs);
+  }
+
+  #checkLimits({ limits }: AgentConfig): void {
+    if (this.#step >= limits.max_steps)
+      throw new RunFailure("step_limit", `the run used its ${limits.max_steps} steps`);
+    const tokens = this.#usage.input_tokens + this.#usage.output_tokens;
+    if (limits.max_tokens !== undefined && tokens >= limits.max_tokens) {
+      throw new RunFailure("token_limit", `the run used ${tokens} of its ${limits.max_tokens} tokens`);
+    }
+    if (limits.max_cost_micros !== undefined && this.#usage.cost_micros > limits.max_cost_micros) {
+      throw new RunFailure(
+        "cost_limit",
+        `the run used ${this.#usage.cost_micros} of its ${limits.max_cost_micros} micro-dollars`,
+      );
+    }
+  }
+
+  #modelTools(config: AgentConfig): ModelTool[] {
+    return config.tools.map(({ name }) => {
+      const tool = this.#services.tools.get(name);
+      if (tool === undefined) throw new RunFailure("tool_missing", `the tool ${name} is not on this server`);
+      return { name, description: tool.definition.description, inputSchema: tool.inputSchema };
+    });
+  }
+
+  async #commit(change: Change): Promise<CommitResult> {
+    const result = await this.#services.commits.commit(this.#claim.key, this.#claim.fence, change);
+    if (result.kind === "fenced") this.lose();
+    else if (result.steered > this.#steeredKnown) this.#steeredKnown = result.steered;
+    return result;
+  }
+
+  async #commitOrLose(change: Change): Promise<void> {
+    if ((await this.#commit(change)).kind !== "committed") throw new RunStop("lost");
+  }
+
+  #event<T extends EventType>(type: T, data: EventData<T>): NewEvent {
+    return newEvent(this.#claim.key.threadId, this.#claim.key.runId, type, data, this.#at());
+  }
+
+  #say(message: ModelMessage): void {
+    this.#conversation.messages.push(message);
+  }
+
+  #at(): string {
+    return this.#services.now().toISOString();
+  }
+}
+
+type MessageHost = {
+  wheel: Wheel;
+  event: (
+    type: "agent.message.delta" | "agent.thinking.delta",
+    data: { message_id: MessageId; text: string },
+  ) => NewEvent;
+  write: (event: NewEvent) => Promise<void>;
+};
+
+/** What the model says in one call, on its way into the log and into the step. */
+class Message {
+  readonly id = newId("message");
+  readonly #host: MessageHost;
+  readonly #text: Deltas;
+  #thinking: Deltas | undefined;
+  #spoken = "";
+  #thought = "";
+  readonly #calls: AssistantPart[] = [];
+
+  constructor(host: MessageHost) {
+    this.#host = host;
+    this.#text = this.#deltas("agent.message.delta");
+  }
+
+  get begun(): boolean {
+    return this.#text.begun || this.#thinking?.begun === true;
+  }
+
+  add(part: ModelPart): void {
+    if (part.type === "text") {
+      const text = storable(part.text);
+      this.#spoken += text;
+      this.#text.push(text);
+    } else if (part.type === "thinking") {
+      const text = storable(part.text);
+      this.#thought += text;
+      this.#thinking ??= this.#deltas("agent.thinking.delta");
+      this.#thinking.push(text);
+    } else {
+      const { id, tool, inputText, providerData } = part;
+      // What cannot be read stays as text: the step records what the model wrote.
+      this.#calls.push({
+        type: "tool_call",
+        id: storable(id),
+        tool: storable(tool).slice(0, 200),
+        input: parseInput(inputText),
+        ...(providerData === undefined ? {} : { providerData }),
+      });
+    }
+  }
+
+  close(end: ModelEnd): Pick<Spoken, "messageId" | "parts" | "text" | "rest"> {
+    const rest: NewEvent[] = [];
+    const thinkingRest = this.#thinking?.close() ?? "";
+    if (thinkingRest !== "")
+      rest.push(this.#host.event("agent.thinking.delta", { message_id: this.id, text: thinkingRest }));
+    const textRest = this.#text.close();
+    if (textRest !== "") rest.push(this.#host.event("agent.message.delta", { message_id: this.id, text: textRest }));
+    const parts: AssistantPart[] = [];
+    if (this.#thought !== "")
+      parts.push(withData({ type: "thinking", text: this.#thought }, end.providerData?.thinking));
+    if (this.#spoken !== "") parts.push(withData({ type: "text", text: this.#spoken }, end.providerData?.text));
+    parts.push(...this.#calls);
+    return { messageId: this.id, parts, text: this.#spoken, rest };
+  }
+
+  drop(): void {
+    this.#text.close();
+    this.#thinking?.close();
+  }
+
+  #deltas(type: "agent.message.delta" | "agent.thinking.delta"): Deltas {
+    return new Deltas(this.id, this.#host.wheel, (message_id, text) =>
+      this.#host.write(this.#host.event(type, { message_id, text })),
+    );
+  }
+}
+
+function withData(part: AssistantPart, providerData: AssistantPart["providerData"]): AssistantPart {
+  return providerData === undefined ? part : { ...part, providerData };
+}
+
+/** JSON as the model wrote it; a text that is not JSON stays a text, which no tool's schema accepts as an object. */
+function parseInput(text: string): Extract<AssistantPart, { type: "tool_call" }>["input"] {
+  try {
+    return JSON.parse(storable(JSON.stringify(text.trim() === "" ? {} : JSON.parse(text))));
+  } catch {
+    return storable(text);
+  }
+}
+
+const textOf = (parts: readonly AssistantPart[], type: "text" | "thinking"): string =>
+  parts.map((part) => (part.type === type ? part.text : "")).join("");

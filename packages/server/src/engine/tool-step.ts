@@ -1,0 +1,406 @@
+/**
+ * The tool calls of one step: planned, written down, run, and their results written down.
+ *
+ * T1  `started` is committed before a tool is called, so after a crash it is known what may have happened.
+ * T2  A call that a crash cut off is repeated with the same call id, except one of a `once` tool: its outcome
+ *     is unknown, and the agent's policy decides.
+ * T3  Each call has one id for ever; each ends with one `tool.call.completed`.
+ */
+import { createHash } from "node:crypto";
+import {
+  type AgentConfig,
+  type CallId,
+  type EventData,
+  type EventType,
+  fromUuid,
+  type Json,
+  newId,
+  type PermissionId,
+  toUuid,
+} from "@callboard/protocol";
+import type { NewEvent } from "../events/index.ts";
+import type { AssistantPart, ToolResult } from "../models/index.ts";
+import {
+  allowancesOf,
+  type CallRow,
+  type CallState,
+  type Change,
+  type CommitResult,
+  type NewPermission,
+  type PermissionRow,
+  permissionsOf,
+  type StoredCall,
+} from "../runs/index.ts";
+import { type CallResult, callTool, checkInput, type LoadedTool, type ToolRegistry } from "../tools/index.ts";
+import { toResult } from "./conversation.ts";
+import { RunFailure, RunStop } from "./stop.ts";
+import { type ToolRun, type ToolServices, toolContext } from "./tool-context.ts";
+
+/** Calls a model may make in one step; more are refused. */
+const MAX_CALLS = 32;
+
+export type ToolHost = {
+  services: ToolServices;
+  run: ToolRun;
+  config: AgentConfig;
+  signal: AbortSignal;
+  registry: ToolRegistry;
+  now: () => Date;
+  commit: (change: Change) => Promise<CommitResult>;
+  event: <T extends EventType>(type: T, data: EventData<T>) => NewEvent;
+};
+
+type WaitingFor = Array<{ kind: "permission"; id: PermissionId }>;
+
+type PlannedCall = {
+  readonly id: CallId;
+  readonly position: number;
+  readonly modelCallId: string;
+  readonly name: string;
+  readonly input: Json;
+  /** Absent when there is no such tool for this agent. */
+  readonly tool: LoadedTool | undefined;
+  /** The input as the tool's schema gives it. */
+  value?: unknown;
+  state: CallState;
+  /** What the model reads; absent until the call has ended. */
+  text?: string;
+  /** Why it did not end well. */
+  reason?: string;
+  permission?: PermissionId;
+  startedMs?: number;
+};
+
+const effectOf = (call: PlannedCall): CallRow["effect"] => call.tool?.definition.effect ?? "read";
+
+export class ToolStep {
+  readonly step: number;
+  readonly #calls: PlannedCall[];
+  /** Calls as they were read back, until `run` makes plans of them. */
+  readonly #stored: StoredCall[] | undefined;
+  readonly #events: NewEvent[] = [];
+  readonly #permissions: NewPermission[] = [];
+
+  private constructor(step: number, calls: PlannedCall[], stored?: StoredCall[]) {
+    this.step = step;
+    this.#calls = calls;
+    this.#stored = stored;
+  }
+
+  /** Plans the calls of a new step: which may start, which are refused, which must be asked for. */
+  static async plan(
+    host: ToolHost,
+    step: number,
+    parts: ReadonlyArray<Extract<AssistantPart, { type: "tool_call" }>>,
+  ): Promise<ToolStep> {
+    const calls = parts.map(
+      (part, position): PlannedCall => ({
+        id: newId("call"),
+        position,
+        modelCallId: part.id,
+        name: part.tool,
+        input: part.input,
+        tool: host.config.tools.some(({ name }) => name === part.tool) ? host.registry.get(part.tool) : undefined,
+        state: "started",
+      }),
+    );
+    const planned = new ToolStep(step, calls);
+    const asked = calls.some((call) => call.tool !== undefined && needsApproval(host.config, call.tool));
+    const allowed = asked ? await planned.#allowances(host) : [];
+    for (const call of calls) await planned.#planOne(host, call, allowed);
+    return planned;
+  }
+
+  /** The calls of a step that a crash, a hand-over or a question interrupted. */
+  static resume(step: number, stored: StoredCall[]): ToolStep {
+    return new ToolStep(step, [], stored);
+  }
+
+  /** Nothing in this step could be called. */
+  get useless(): boolean {
+    return this.#calls.every((call) => call.state === "failed");
+  }
+
+  /** A call of a `once` tool is under way. */
+  get busyOnce(): boolean {
+    return this.#calls.some(
+      (call) => call.state === "started" && effectOf(call) === "once" && call.startedMs !== undefined,
+    );
+  }
+
+  /** What is written with the step itself. */
+  change(at: string): Change {
+    return {
+      events: this.#events,
+      calls: this.#calls.map((call) => ({
+        step: this.step,
+        position: call.position,
+        id: toUuid(call.id),
+        modelCallId: call.modelCallId,
+        tool: call.name,
+        input: call.input,
+        effect: effectOf(call),
+        state: call.state,
+        at: call.state === "waiting" ? null : at,
+        outputText: call.text ?? null,
+      })),
+      permissions: this.#permissions,
+    };
+  }
+
+  /**
+   * Runs what may run.
+   *
+   * @returns the questions that are open; empty when every call has its result
+   * @throws RunStop when the run is lost, times out or is handed over
+   */
+  async run(host: ToolHost): Promise<WaitingFor> {
+    if (this.#stored !== undefined) await this.#revive(host, this.#stored);
+    const running = this.#calls.filter((call) => call.state === "started").map((call) => this.#runOne(host, call));
+    const settled = await Promise.allSettled(running);
+    for (const outcome of settled) if (outcome.status === "rejected") throw outcome.reason;
+    return this.#calls.flatMap((call) =>
+      call.state === "waiting" && call.permission !== undefined ? [{ kind: "permission", id: call.permission }] : [],
+    );
+  }
+
+  /** What the model reads, in the order it called. */
+  results(): ToolResult[] {
+    return this.#calls.map((call) => ({
+      callId: call.modelCallId,
+      tool: call.name,
+      isError: call.state !== "completed",
+      text: call.text ?? "",
+    }));
+  }
+
+  /** The run ends while calls are open: their outcome is not known. */
+  abandon(host: Pick<ToolHost, "event" | "now">): Change {
+    const at = host.now().toISOString();
+    const open = this.#calls.filter((call) => call.state === "started");
+    return {
+      events: open.map((call) => this.#completed(host, call, "unknown", "the run ended during this call")),
+      callUpdates: open.map((call) => ({
+        ...this.#place(call),
+        state: "unknown",
+        outputText: "The run ended during this call.",
+        at,
+      })),
+    };
+  }
+
+  // Planning
+
+  async #allowances(host: ToolHost): Promise<string[]> {
+    const { row } = host.run;
+    return allowancesOf(host.services.database, row.organization_id, row.thread_id, row.agent_version);
+  }
+
+  async #planOne(host: ToolHost, call: PlannedCall, allowed: readonly string[]): Promise<void> {
+    const refusal = await this.#refusal(call);
+    if (refusal !== undefined) {
+      call.state = "failed";
+      call.reason = refusal;
+      call.text = `The call was refused: ${refusal}`;
+      this.#events.push(this.#started(host, call), this.#completed(host, call, "error", refusal));
+    } else if (needsApproval(host.config, call.tool as LoadedTool) && !allowed.includes(call.name)) {
+      this.#ask(host, call);
+    } else this.#events.push(this.#started(host, call));
+  }
+
+  async #refusal(call: PlannedCall): Promise<string | undefined> {
+    if (call.tool === undefined) return `there is no tool ${call.name}`;
+    if (call.position >= MAX_CALLS) return `at most ${MAX_CALLS} calls in one step`;
+    const checked = await checkInput(call.tool, call.input);
+    if (!checked.ok) return `invalid arguments: ${checked.reason}`;
+    call.value = checked.value;
+    return undefined;
+  }
+
+  #ask(host: ToolHost, call: PlannedCall): void {
+    const now = host.now();
+    const expiresAt = new Date(now.getTime() + host.config.limits.permission_timeout_ms).toISOString();
+    const id = newId("permission");
+    call.state = "waiting";
+    call.permission = id;
+    this.#permissions.push({
+      id: toUuid(id),
+      call: toUuid(call.id),
+      tool: call.name,
+      argumentsHash: createHash("sha256").update(JSON.stringify(call.input)).digest("hex"),
+      version: host.run.row.agent_version,
+      expiresAt,
+      at: now.toISOString(),
+    });
+    this.#events.push(
+      host.event("permission.requested", {
+        permission_id: id,
+        call_id: call.id,
+        tool: call.name,
+        input: call.input,
+        expires_at: expiresAt,
+      }),
+    );
+  }
+
+  // Coming back
+
+  async #revive(host: ToolHost, stored: readonly StoredCall[]): Promise<void> {
+    const { organization_id, id } = host.run.row;
+    const permissions = await permissionsOf(host.services.database, organization_id, id);
+    const change: Required<Pick<Change, "events" | "callUpdates" | "permissions">> = {
+      events: [],
+      callUpdates: [],
+      permissions: [],
+    };
+    for (const row of stored) {
+      const call: PlannedCall = {
+        id: fromUuid("call", row.id),
+        position: row.position,
+        modelCallId: row.model_call_id,
+        name: row.tool,
+        input: row.input as Json,
+        tool: host.registry.get(row.tool),
+        state: row.state,
+      };
+      this.#calls.push(call);
+      const asked = permissions.findLast((permission) => permission.call_id === row.id);
+      if (row.state === "started") await this.#afterCrash(host, call, row, change);
+      else if (row.state === "waiting") await this.#afterQuestion(host, call, asked, change);
+      else call.text = toResult(row).text;
+    }
+    change.events.push(...this.#events);
+    change.permissions.push(...this.#permissions);
+    if (change.events.length === 0 && change.callUpdates.length === 0) return;
+    if ((await host.commit(change)).kind !== "committed") throw new RunStop("lost");
+  }
+
+  /** T2 */
+  async #afterCrash(host: ToolHost, call: PlannedCall, row: StoredCall, change: Change): Promise<void> {
+    if (row.effect !== "once") {
+      await this.#checkAgain(call);
+      return;
+    }
+    const policy = host.config.unknown_outcome;
+    const reason = "the server stopped during this call";
+    change.events.push(this.#completed(host, call, "unknown", reason));
+    if (policy === "ask") {
+      change.callUpdates?.push({ ...this.#place(call), state: "waiting", at: host.now().toISOString() });
+      this.#ask(host, call);
+      return;
+    }
+    this.#conclude(
+      host,
+      call,
+      "unknown",
+      "The server stopped during this call. Whether it took effect is not known; do not simply repeat it.",
+      change,
+    );
+    if (policy === "fail") {
+      await host.commit({ ...change });
+      throw new RunFailure("tool_outcome_unknown", `the outcome of the call ${call.id} of ${call.name} is unknown`);
+    }
+  }
+
+  async #afterQuestion(
+    host: ToolHost,
+    call: PlannedCall,
+    asked: PermissionRow | undefined,
+    change: Change,
+  ): Promise<void> {
+    if (asked === undefined) throw new Error(`call ${call.id} waits without a permission request`);
+    if (asked.state === "pending") {
+      call.permission = fromUuid("permission", asked.id);
+      return;
+    }
+    if (asked.state === "allowed") {
+      await this.#checkAgain(call);
+      call.state = "started";
+      change.callUpdates?.push({ ...this.#place(call), state: "started", at: host.now().toISOString() });
+      change.events.push(this.#started(host, call));
+      return;
+    }
+    const said = asked.message === null ? "" : ` They said: ${asked.message}`;
+    change.events.push(this.#completed(host, call, "denied", "the permission was denied"));
+    this.#conclude(host, call, "denied", `The person did not allow this call.${said}`, change);
+  }
+
+  async #checkAgain(call: PlannedCall): Promise<void> {
+    if (call.tool === undefined) throw new RunFailure("tool_missing", `the tool ${call.name} is not on this server`);
+    const checked = await checkInput(call.tool, call.input);
+    if (!checked.ok)
+      throw new RunFailure("tool_missing", `the tool ${call.name} no longer accepts the call ${call.id}`);
+    call.value = checked.value;
+  }
+
+  #conclude(host: ToolHost, call: PlannedCall, state: CallState, text: string, change: Change): void {
+    call.state = state;
+    call.text = text;
+    change.callUpdates?.push({ ...this.#place(call), state, outputText: text, at: host.now().toISOString() });
+  }
+
+  // Running
+
+  async #runOne(host: ToolHost, call: PlannedCall): Promise<void> {
+    const tool = call.tool as LoadedTool;
+    call.startedMs = performance.now();
+    const context = toolContext(host.services, host.run, call.id, call.name, host.signal, (text, more) => {
+      void host.commit({ events: [host.event("status.relayed", { text, ...more })] });
+    });
+    const result = await callTool(tool, call.value, context);
+    call.state = result.outcome === "ok" ? "completed" : "failed";
+    call.text = result.text;
+    if (result.outcome === "error") call.reason = result.reason;
+    // Not awaited: the commits of a run are written in order, so nothing that follows is in the log before this.
+    void host.commit(this.#resultChange(host, call, result));
+  }
+
+  #resultChange(host: ToolHost, call: PlannedCall, result: CallResult): Change {
+    const shown =
+      result.outcome === "ok" && call.tool?.definition.public?.output === true ? { output: result.output } : {};
+    return {
+      events: [this.#completed(host, call, result.outcome, call.reason, shown)],
+      callUpdates: [
+        {
+          ...this.#place(call),
+          state: call.state,
+          ...(result.outcome === "ok" ? { output: result.output } : {}),
+          outputText: result.text,
+          at: host.now().toISOString(),
+        },
+      ],
+    };
+  }
+
+  // Events
+
+  #started(host: Pick<ToolHost, "event">, call: PlannedCall): NewEvent {
+    const shown = call.tool?.definition.public?.input === true ? { input: call.input } : {};
+    return host.event("tool.call.started", { call_id: call.id, tool: call.name, ...shown });
+  }
+
+  #completed(
+    host: Pick<ToolHost, "event">,
+    call: PlannedCall,
+    outcome: EventData<"tool.call.completed">["outcome"],
+    reason: string | undefined,
+    shown: { output?: Json } = {},
+  ): NewEvent {
+    return host.event("tool.call.completed", {
+      call_id: call.id,
+      tool: call.name,
+      outcome,
+      ...shown,
+      ...(reason === undefined ? {} : { reason }),
+      duration_ms: call.startedMs === undefined ? 0 : Math.round(performance.now() - call.startedMs),
+    });
+  }
+
+  #place = (call: PlannedCall): { step: number; position: number } => ({ step: this.step, position: call.position });
+}
+
+/** The stricter of what the tool and the agent ask for. */
+function needsApproval(config: AgentConfig, tool: LoadedTool): boolean {
+  const policy = config.tools.find(({ name }) => name === tool.name);
+  return policy?.approval === "always" || tool.definition.approval === "always";
+}
