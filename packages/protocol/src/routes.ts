@@ -30,6 +30,8 @@ export type Route = {
   status: 200 | 201 | 202 | 204;
   /** Takes an `Idempotency-Key`. */
   idempotent?: true;
+  /** The answer holds a secret: what is stored for repeats is sealed. */
+  secret?: true;
   /** Refusals beyond those every route has. */
   errors?: readonly ErrorCode[];
 };
@@ -673,6 +675,7 @@ export const routes = define({
     answer: organization.createdToken,
     status: 201,
     idempotent: true,
+    secret: true,
     errors: ["forbidden", "not_found"],
   },
   "tokens.revoke": {

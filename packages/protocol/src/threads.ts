@@ -201,7 +201,7 @@ export const transcriptToolCall = z.object({
   call_id: idSchema("call"),
   tool: z.string(),
   effect: z.enum(["read", "idempotent", "once"]),
-  state: z.enum(["planned", "waiting", "started", "completed", "failed", "denied", "unknown"]),
+  state: z.enum(["waiting", "started", "completed", "failed", "denied", "unknown"]),
   input: json,
   output: json.optional(),
 });

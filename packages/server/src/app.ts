@@ -1,0 +1,194 @@
+/** Builds every room once and joins them. Nothing else sees them all. */
+
+import { fromUuid, newId, toUuid } from "@callboard/protocol";
+import type { HttpBindings } from "@hono/node-server";
+import type { Hono } from "hono";
+import { Acts, Authenticator } from "./access/index.ts";
+import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/index.ts";
+import type { Config } from "./config/index.ts";
+import { DELTA_MS, Engine, RunFailure, Wheel } from "./engine/index.ts";
+import { Feed } from "./events/index.ts";
+import { sweepBlobs } from "./files/index.ts";
+import {
+  agentHandlers,
+  createApi,
+  createServer,
+  fileHandlers,
+  type Handlers,
+  type HttpServer,
+  Metrics,
+  modelHandlers,
+  organizationHandlers,
+  runHandlers,
+  Streams,
+  sweepIdempotencyKeys,
+  threadHandlers,
+  tokenHandlers,
+  type World,
+} from "./http/index.ts";
+import { errorFacts, type Logger } from "./log/index.ts";
+import { Connections, createModel, type ModelTarget, SecretKeys } from "./models/index.ts";
+import { guardedFetch } from "./net/index.ts";
+import { RunCommits, StartBatch, sweepDeltas } from "./runs/index.ts";
+import { Database, Lane, statement, Wakes } from "./storage/index.ts";
+import { ThreadDirectory } from "./threads/index.ts";
+import { loadTools } from "./tools/index.ts";
+
+export type App = {
+  database: Database;
+  authenticator: Authenticator;
+  agents: Agents;
+  connections: Connections;
+  engine: Engine;
+  server: HttpServer;
+  /** Ends in order: no new work, runs handed over, streams ended, connections closed. */
+  stop(graceMs: number): Promise<void>;
+};
+
+/** How often what nobody needs any more is removed. */
+const SWEEP_MS = 60_000;
+
+const ping = statement("app.ping", "select 1 as one");
+
+export async function createApp(config: Config, databaseUrl: string, secretKey: string, log: Logger): Promise<App> {
+  const now = () => new Date();
+  let metrics: Metrics | undefined;
+  const onDatabaseError = (error: unknown) => {
+    metrics?.databaseError();
+    log.warn({ error: errorFacts(error) }, "a connection to the database was lost");
+  };
+  const database = new Database({ connectionString: databaseUrl, poolSize: config.poolSize, onError: onDatabaseError });
+  const wakes = new Wakes(databaseUrl, toUuid(newId("worker")), onDatabaseError);
+  const startLane = new Lane(databaseUrl, onDatabaseError);
+  const commitLane = new Lane(databaseUrl, onDatabaseError);
+  const keys = SecretKeys.parse(secretKey);
+  const tools = await loadTools(config.project);
+
+  const feed = new Feed(database, wakes);
+  const authenticator = new Authenticator({ sql: database, wakes });
+  const acts = new Acts(database, authenticator);
+  const connections = new Connections({ sql: database, wakes, keys });
+  const agents = new Agents({ wakes, connections, toolNames: () => tools.names() });
+  const directory = new AgentDirectory({ sql: database, wakes });
+  const threads = new ThreadDirectory(database);
+  const commits = new RunCommits(commitLane, feed, onDatabaseError);
+  const batch = new StartBatch(startLane);
+
+  const modelSettings = {
+    allowPrivateNetwork: config.allowPrivateNetwork,
+    idleTimeoutMs: config.modelIdleMs,
+    maxResponseBytes: config.maxModelBytes,
+    ...(config.demoDelayMs === undefined ? {} : { demoDelayMs: config.demoDelayMs }),
+  };
+  const engine = new Engine({
+    role: config.role,
+    slots: config.runSlots,
+    wakes,
+    services: {
+      database,
+      feed,
+      commits,
+      tools,
+      log,
+      now,
+      wheel: new Wheel(DELTA_MS),
+      fetch: guardedFetch({ allowPrivate: config.allowPrivateNetwork }),
+      maxFileBytes: config.maxFileBytes,
+      config: async ({ row, key }) =>
+        row.config !== null
+          ? (row.config as Awaited<ReturnType<AgentDirectory["version"]>>)
+          : directory.version(
+              key.organizationId,
+              fromUuid("agent", row.agent_id as string),
+              row.agent_version as number,
+            ),
+      targets: async ({ key }, agentConfig) => {
+        const found = await connections.resolve(key.organizationId, agentConfig.model);
+        if (found.length === 0)
+          throw new RunFailure("model_connection_missing", "the agent's model connection does not exist");
+        return found.map(
+          (target): ModelTarget => ({
+            model: createModel(target, modelSettings),
+            modelId: target.modelId,
+            label: target.label,
+          }),
+        );
+      },
+    },
+  });
+
+  const streams = new Streams(feed, authenticator, wakes);
+  metrics = new Metrics({ runs: () => engine.size, streams: () => streams.size, pendingCommits: () => commits.depth });
+  const world: World = {
+    database,
+    wakes,
+    feed,
+    streams,
+    authenticator,
+    agents: directory,
+    threads,
+    host: engine,
+    batch,
+    now,
+    maxFileBytes: config.maxFileBytes,
+    checkConfig: async (caller, agentConfig) => {
+      const models = await connections.problems(database, caller.organizationId, agentConfig.model);
+      refuseProblems("raw", [...draftProblems(agentConfig, tools.names()), ...models]);
+    },
+  };
+  const handlers: Handlers = {
+    ...threadHandlers(world),
+    ...runHandlers(world),
+    ...fileHandlers(world),
+    ...agentHandlers({ sql: database, acts, agents, tools: () => tools.list() }),
+    ...modelHandlers({ acts, connections, agents }),
+    ...organizationHandlers({ sql: database, acts, wakes }),
+    ...tokenHandlers({ sql: database, acts, wakes }),
+  };
+  const api: Hono<{ Bindings: HttpBindings }> | null =
+    config.role === "worker" ? null : createApi(handlers, { database, authenticator, keys, log, metrics });
+  let serving = true;
+  const ready = async () => serving && (await database.row(ping).then(Boolean, () => false));
+  const server = createServer({ api, metrics, log, ready });
+
+  await wakes.start();
+  await engine.start();
+  const timers = [setInterval(() => void feed.tick(), 1000), setInterval(() => void sweep(database, log), SWEEP_MS)];
+
+  return {
+    database,
+    authenticator,
+    agents,
+    connections,
+    engine,
+    server,
+    async stop(graceMs) {
+      serving = false;
+      for (const timer of timers) clearInterval(timer);
+      const deadline = Date.now() + graceMs;
+      const left = () => Math.max(0, deadline - Date.now());
+      streams.stop();
+      const closing = server.close(left());
+      await engine.stop(left());
+      commits.stop();
+      await closing;
+      await authenticator.stop().catch(() => undefined);
+      connections.close();
+      directory.close();
+      await wakes.close();
+      await startLane.close();
+      await commitLane.close();
+      await database.close();
+    },
+  };
+}
+
+async function sweep(database: Database, log: Logger): Promise<void> {
+  try {
+    await sweepIdempotencyKeys(database);
+    await sweepBlobs(database);
+    await sweepDeltas(database);
+  } catch (error) {
+    log.warn({ error: errorFacts(error) }, "old rows could not be removed");
+  }
+}

@@ -1,0 +1,193 @@
+/** Settings from the environment, checked at start; all problems are told at once. */
+import { resolve } from "node:path";
+
+export type Role = "all" | "api" | "worker";
+
+export type Config = {
+  host: string;
+  port: number;
+  /** Undefined: an embedded PostgreSQL in the data folder. */
+  databaseUrl: string | undefined;
+  dataDir: string;
+  /** The folder with `agents/` and `tools/`; null for none. */
+  project: string | null;
+  role: Role;
+  /** How long a stop may take, in milliseconds. */
+  graceMs: number;
+  /** Undefined: `dev` makes one in the data folder. */
+  secretKey: string | undefined;
+  allowPrivateNetwork: boolean;
+  logLevel: string;
+  /** Runs at once in this process. */
+  runSlots: number;
+  /** Pooled connections to PostgreSQL; four more are used beside the pool. */
+  poolSize: number;
+  maxFileBytes: number;
+  /** A model may say nothing for so long, in milliseconds. */
+  modelIdleMs: number;
+  /** Bytes of one model answer. */
+  maxModelBytes: number;
+  /** Milliseconds before each word of the demo model. */
+  demoDelayMs: number | undefined;
+  postgresBin: string | undefined;
+  /** Model connections of the local organization. */
+  models: EnvModel[];
+};
+
+/** A model connection that the environment describes. */
+export type EnvModel = {
+  slug: string;
+  kind: "openai" | "anthropic" | "google" | "openai-compatible" | "demo";
+  baseUrl: string | null;
+  apiKey: string | null;
+  model: string;
+};
+
+export class ConfigError extends Error {
+  readonly code = "config";
+  constructor(problems: readonly string[]) {
+    super(`the server cannot start:\n  ${problems.join("\n  ")}`);
+    this.name = "ConfigError";
+  }
+}
+
+type Env = Record<string, string | undefined>;
+
+/** @throws ConfigError that names every wrong variable */
+export function readConfig(env: Env, mode: "dev" | "serve"): Config {
+  const problems: string[] = [];
+  const read = new Reader(env, problems);
+  const config: Config = {
+    host: read.text("HOST") ?? "127.0.0.1",
+    port: read.integer("PORT", 4100, 0, 65_535),
+    databaseUrl: read.text("DATABASE_URL"),
+    dataDir: resolve(read.text("CALLBOARD_DATA_DIR") ?? ".callboard"),
+    project: project(read.text("CALLBOARD_PROJECT"), mode),
+    role: read.oneOf("CALLBOARD_ROLE", ["all", "api", "worker"], "all"),
+    graceMs: read.integer("CALLBOARD_GRACE_MS", 10_000, 0, 600_000),
+    secretKey: read.text("CALLBOARD_SECRET_KEY"),
+    allowPrivateNetwork: read.flag("CALLBOARD_ALLOW_PRIVATE_NETWORK"),
+    logLevel: read.oneOf(
+      "CALLBOARD_LOG_LEVEL",
+      ["debug", "info", "warn", "error", "silent"],
+      mode === "dev" ? "warn" : "info",
+    ),
+    runSlots: read.integer("CALLBOARD_RUN_SLOTS", 2000, 1, 100_000),
+    poolSize: read.integer("CALLBOARD_POOL_SIZE", 12, 2, 500),
+    maxFileBytes: read.integer("CALLBOARD_MAX_FILE_BYTES", 64 * 1024 * 1024, 1, 4 * 1024 * 1024 * 1024),
+    modelIdleMs: read.integer("CALLBOARD_MODEL_IDLE_MS", 120_000, 100, 3_600_000),
+    maxModelBytes: read.integer("CALLBOARD_MAX_MODEL_BYTES", 8 * 1024 * 1024, 1024, 1024 * 1024 * 1024),
+    demoDelayMs: read.has("CALLBOARD_DEMO_DELAY_MS")
+      ? read.integer("CALLBOARD_DEMO_DELAY_MS", 15, 0, 10_000)
+      : undefined,
+    postgresBin: read.text("CALLBOARD_POSTGRES_BIN"),
+    models: envModels(read),
+  };
+  if (mode === "serve" && config.databaseUrl === undefined) {
+    problems.push("DATABASE_URL is missing: expected postgresql://user:password@host:port/database");
+  }
+  if (mode === "serve" && config.secretKey === undefined) {
+    problems.push(
+      "CALLBOARD_SECRET_KEY is missing: expected 32 bytes in base64, for instance from `openssl rand -base64 32`",
+    );
+  }
+  if (config.databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(config.databaseUrl)) {
+    problems.push("DATABASE_URL must start with postgresql://");
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+function project(given: string | undefined, mode: "dev" | "serve"): string | null {
+  if (given !== undefined) return resolve(given);
+  return mode === "dev" ? resolve("examples/support-desk") : null;
+}
+
+/** In the order in which they are preferred as the default. */
+function envModels(read: Reader): EnvModel[] {
+  const model = read.text("CALLBOARD_MODEL");
+  const found: EnvModel[] = [];
+  const openAiKey = read.text("OPENAI_API_KEY");
+  const openAiUrl = read.text("OPENAI_BASE_URL");
+  if (openAiUrl !== undefined) {
+    if (!URL.canParse(openAiUrl)) read.problem("OPENAI_BASE_URL is not an address");
+    if (model === undefined) read.problem("CALLBOARD_MODEL is missing: with OPENAI_BASE_URL it names the model to use");
+    const slug = "openai-compatible";
+    found.push({ slug, kind: slug, baseUrl: openAiUrl, apiKey: openAiKey ?? null, model: model ?? "" });
+  } else if (openAiKey !== undefined) {
+    found.push({ slug: "openai", kind: "openai", baseUrl: null, apiKey: openAiKey, model: model ?? "gpt-5-mini" });
+  }
+  const anthropicKey = read.text("ANTHROPIC_API_KEY");
+  if (anthropicKey !== undefined) {
+    const baseUrl = read.text("ANTHROPIC_BASE_URL") ?? null;
+    const first = found.length === 0;
+    found.push({
+      slug: "anthropic",
+      kind: "anthropic",
+      baseUrl,
+      apiKey: anthropicKey,
+      model: (first ? model : undefined) ?? "claude-sonnet-4-5",
+    });
+  }
+  const googleKey = read.text("GEMINI_API_KEY") ?? read.text("GOOGLE_GENERATIVE_AI_API_KEY");
+  if (googleKey !== undefined) {
+    const first = found.length === 0;
+    found.push({
+      slug: "google",
+      kind: "google",
+      baseUrl: null,
+      apiKey: googleKey,
+      model: (first ? model : undefined) ?? "gemini-2.5-flash",
+    });
+  }
+  found.push({ slug: "demo", kind: "demo", baseUrl: null, apiKey: null, model: "demo" });
+  return found;
+}
+
+class Reader {
+  readonly #env: Env;
+  readonly #problems: string[];
+
+  constructor(env: Env, problems: string[]) {
+    this.#env = env;
+    this.#problems = problems;
+  }
+
+  problem(text: string): void {
+    this.#problems.push(text);
+  }
+
+  text(name: string): string | undefined {
+    const value = this.#env[name]?.trim();
+    return value === undefined || value === "" ? undefined : value;
+  }
+
+  has(name: string): boolean {
+    return this.text(name) !== undefined;
+  }
+
+  integer(name: string, fallback: number, min: number, max: number): number {
+    const text = this.text(name);
+    if (text === undefined) return fallback;
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    this.problem(`${name} is ${text}: expected a whole number from ${min} to ${max}`);
+    return fallback;
+  }
+
+  flag(name: string): boolean {
+    const text = this.text(name);
+    if (text === undefined || text === "0" || text === "false") return false;
+    if (text === "1" || text === "true") return true;
+    this.problem(`${name} is ${text}: expected 1 or 0`);
+    return false;
+  }
+
+  oneOf<const T extends string>(name: string, values: readonly T[], fallback: T): T {
+    const text = this.text(name);
+    if (text === undefined) return fallback;
+    if ((values as readonly string[]).includes(text)) return text as T;
+    this.problem(`${name} is ${text}: expected ${values.join(", ")}`);
+    return fallback;
+  }
+}

@@ -1,0 +1,265 @@
+/**
+ * The public API: one dispatcher for every route of the table.
+ *
+ *   match ─ token ─ scope ─ query ─ body ─ idempotency key ─ handler ─ answer
+ *
+ * A handler whose caller turned out to be out of date is called again with the caller read anew.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import {
+  CallboardError,
+  newId,
+  type RequestId,
+  type Route,
+  type RouteAnswer,
+  type RouteName,
+  routes,
+} from "@callboard/protocol";
+import type { HttpBindings } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { type Context, Hono } from "hono";
+import { type Authenticator, type Caller, invalidRequest, requireScope, requireStorable } from "../access/index.ts";
+import type { Logger } from "../log/index.ts";
+import type { SecretKeys } from "../models/index.ts";
+import { AlreadyAnswered, type IdempotencyKey, StaleAccess } from "../runs/index.ts";
+import type { Database } from "../storage/index.ts";
+import { parseJson, readBody } from "./body.ts";
+import { sendError } from "./errors.ts";
+import type { ApiRequest, Handler, Handlers, Sent } from "./handler.ts";
+import { idempotencyKey, reserve, store, storedAnswer } from "./idempotency.ts";
+import type { Metrics } from "./metrics.ts";
+import { validate } from "./validate.ts";
+import { waitSeconds } from "./waiting.ts";
+
+export type ApiDeps = {
+  database: Database;
+  authenticator: Authenticator;
+  keys: SecretKeys;
+  log: Logger;
+  metrics: Metrics;
+};
+
+type Env = { Bindings: HttpBindings };
+
+export const API_PREFIX = "/api/v1";
+/** Bytes of a JSON body. An upload's base64 may be larger; beyond that there is multipart. */
+const MAX_JSON_BYTES = 4 * 1024 * 1024;
+const MAX_BASE64_BYTES = 12 * 1024 * 1024;
+const MAX_ATTEMPTS = 4;
+const NOTHING = Buffer.alloc(0);
+
+/** A router with every route of the table under `/api/v1`. */
+export function createApi(handlers: Handlers, deps: ApiDeps): Hono<Env> {
+  const app = new Hono<Env>();
+  for (const name of Object.keys(routes) as RouteName[]) {
+    const route: Route = routes[name];
+    const path = API_PREFIX + route.path.replace(/\{(\w+)\}/g, ":$1");
+    app.on(route.method, path, (context) => dispatch(context, name, route, handlers[name] as Handler<RouteName>, deps));
+  }
+  return app;
+}
+
+async function dispatch(
+  context: Context<Env>,
+  name: RouteName,
+  route: Route,
+  handler: Handler<RouteName>,
+  deps: ApiDeps,
+): Promise<Response> {
+  const { incoming, outgoing } = context.env;
+  const requestId = newId("request");
+  const started = performance.now();
+  try {
+    const request = new Request(deps, name, route, requestId, incoming as IncomingMessage, outgoing as ServerResponse);
+    await request.read(context.req.param() as Record<string, string>);
+    await request.answer(handler);
+  } catch (error) {
+    sendError(outgoing as ServerResponse, error, requestId, deps.log);
+  }
+  deps.metrics.request(name, outgoing.statusCode, performance.now() - started);
+  return RESPONSE_ALREADY_SENT;
+}
+
+/** One request on its way. */
+class Request {
+  readonly #deps: ApiDeps;
+  readonly #name: RouteName;
+  readonly #route: Route;
+  readonly #requestId: RequestId;
+  readonly #incoming: IncomingMessage;
+  readonly #outgoing: ServerResponse;
+  #caller!: Caller;
+  #params!: Record<string, string>;
+  #query: unknown;
+  #body: unknown;
+  #idempotency: IdempotencyKey | null = null;
+  #abort: AbortController | undefined;
+
+  constructor(
+    deps: ApiDeps,
+    name: RouteName,
+    route: Route,
+    requestId: RequestId,
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+  ) {
+    this.#deps = deps;
+    this.#name = name;
+    this.#route = route;
+    this.#requestId = requestId;
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+  }
+
+  /** Finds the caller and parses what was sent; nothing is written before that. */
+  async read(params: Record<string, string>): Promise<void> {
+    const { headers } = this.#incoming;
+    const route = this.#route;
+    this.#caller = await this.#deps.authenticator.authenticate(headers.authorization);
+    if (route.scope !== null) requireScope(this.#caller, route.scope);
+    this.#params = params;
+    requireStorable(params);
+    this.#query = this.#readQuery();
+    const bytes = await this.#readBytes();
+    if (bytes !== undefined && route.body !== undefined) this.#body = validate(route.body, parseJson(bytes));
+    if (route.idempotent === true) {
+      const request = [this.#incoming.url ?? "", bytes ?? NOTHING];
+      this.#idempotency = idempotencyKey(this.#caller, this.#name, headers["idempotency-key"], request);
+    }
+  }
+
+  async answer(handler: Handler<RouteName>): Promise<void> {
+    const key = this.#idempotency;
+    // An upload is compared after it was taken in: its bytes are part of the request.
+    if (key !== null && this.#body !== undefined && (await this.#replay(key))) return;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.#send(await handler(this.#toApiRequest()));
+        return;
+      } catch (error) {
+        if (error instanceof AlreadyAnswered && this.#idempotency !== null) {
+          if (await this.#replay(this.#idempotency)) return;
+        } else if (!(error instanceof StaleAccess)) throw error;
+        if (attempt === MAX_ATTEMPTS) {
+          throw new CallboardError("unavailable", "access keeps changing; try again", { retry_after_ms: 1000 });
+        }
+        this.#caller = await this.#deps.authenticator.refresh(this.#caller);
+      }
+    }
+  }
+
+  #toApiRequest(): ApiRequest<RouteName> {
+    const abort = () => this.#aborted();
+    return {
+      route: this.#name,
+      requestId: this.#requestId,
+      caller: this.#caller,
+      params: this.#params as never,
+      query: this.#query as never,
+      body: this.#body as never,
+      headers: this.#incoming.headers,
+      idempotency: this.#idempotency,
+      waitSeconds: waitSeconds(this.#incoming.headers.prefer),
+      get signal() {
+        return abort();
+      },
+      incoming: this.#incoming,
+      outgoing: this.#outgoing,
+      once: (work, request) => this.#once(work, request),
+    };
+  }
+
+  async #once(
+    work: (tx: Parameters<Parameters<Database["transaction"]>[0]>[0]) => Promise<RouteAnswer<RouteName>>,
+    request: readonly string[] | undefined,
+  ): Promise<Sent<RouteName>> {
+    const { database, keys } = this.#deps;
+    const { status } = this.#route;
+    if (request !== undefined && this.#idempotency !== null) {
+      const header = this.#incoming.headers["idempotency-key"];
+      this.#idempotency = idempotencyKey(this.#caller, this.#name, header, [this.#incoming.url ?? "", ...request]);
+    }
+    const key = this.#idempotency;
+    const thread = this.#params.thread_id ?? null;
+    return database.transaction(async (tx) => {
+      if (key !== null) await reserve(tx, this.#caller, key, thread);
+      const text = JSON.stringify(await work(tx));
+      if (key !== null) {
+        const kept = this.#route.secret === true ? JSON.stringify(keys.seal(text, identityOf(key))) : text;
+        await store(tx, this.#caller, key, { status, text: kept });
+      }
+      return { kind: "sent", route: this.#name, status, text };
+    });
+  }
+
+  async #replay(key: IdempotencyKey): Promise<boolean> {
+    const stored = await storedAnswer(this.#deps.database, this.#caller, key);
+    if (stored === undefined) return false;
+    const text =
+      this.#route.secret === true ? this.#deps.keys.open(JSON.parse(stored.text), identityOf(key)) : stored.text;
+    this.#write(stored.status, text, { "idempotency-replayed": "true" });
+    return true;
+  }
+
+  #send(answer: Awaited<ReturnType<Handler<RouteName>>>): void {
+    if (answer === undefined) {
+      this.#outgoing.writeHead(204, { "x-request-id": this.#requestId });
+      this.#outgoing.end();
+    } else if (isSent(answer)) this.#write(answer.status, answer.text, answer.headers);
+    else if (!isStreamed(answer)) this.#write(this.#route.status, JSON.stringify(answer), undefined);
+  }
+
+  #write(status: number, text: string, headers: Record<string, string> | undefined): void {
+    this.#outgoing.writeHead(status, {
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(text),
+      "x-request-id": this.#requestId,
+      ...headers,
+    });
+    this.#outgoing.end(text);
+  }
+
+  #readQuery(): unknown {
+    const { url = "" } = this.#incoming;
+    const mark = url.indexOf("?");
+    if (mark < 0 && this.#route.query === undefined) return undefined;
+    const query: Record<string, string> = {};
+    if (mark >= 0) {
+      for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) {
+        if (name in query) throw invalidRequest([{ path: name, message: "given more than once" }]);
+        query[name] = value;
+      }
+      requireStorable(query);
+    }
+    if (this.#route.query !== undefined) return validate(this.#route.query, query);
+    const [unknown] = Object.keys(query);
+    if (unknown !== undefined) throw invalidRequest([{ path: unknown, message: "unknown field" }]);
+    return undefined;
+  }
+
+  /** The body's bytes, or undefined for a route without one and for a multipart upload. */
+  async #readBytes(): Promise<Buffer | undefined> {
+    const route = this.#route;
+    if (route.body === undefined) return undefined;
+    const type = this.#incoming.headers["content-type"] ?? "";
+    if (route.multipart === true && /^multipart\/form-data\b/i.test(type)) return undefined;
+    if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type)) {
+      const accepted = route.multipart === true ? "application/json or multipart/form-data" : "application/json";
+      throw new CallboardError("unsupported_media_type", `content-type is ${type || "missing"}; expected ${accepted}`);
+    }
+    return readBody(this.#incoming, route.multipart === true ? MAX_BASE64_BYTES : MAX_JSON_BYTES);
+  }
+
+  #aborted(): AbortSignal {
+    if (this.#abort === undefined) {
+      const abort = new AbortController();
+      this.#abort = abort;
+      this.#outgoing.on("close", () => abort.abort());
+    }
+    return this.#abort.signal;
+  }
+}
+
+const identityOf = (key: IdempotencyKey): string => `idempotency_keys/${key.principal}/${key.route}/${key.key}`;
+const isSent = (answer: object): answer is Sent<RouteName> => (answer as { kind?: unknown }).kind === "sent";
+const isStreamed = (answer: object): boolean => (answer as { kind?: unknown }).kind === "streamed";

@@ -1,0 +1,50 @@
+/** Bodies: read with a bound, parsed, and checked for what the database cannot hold. */
+import type { IncomingMessage } from "node:http";
+import { CallboardError } from "@callboard/protocol";
+import { requireStorable } from "../access/index.ts";
+
+/**
+ * Reads a whole body.
+ *
+ * @throws body_too_large, before more than `maxBytes` are held
+ */
+export function readBody(incoming: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const declared = Number(incoming.headers["content-length"] ?? 0);
+  if (declared > maxBytes) return Promise.reject(tooLarge(maxBytes));
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    incoming.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > maxBytes) {
+        incoming.pause();
+        incoming.removeAllListeners("data");
+        reject(tooLarge(maxBytes));
+      } else chunks.push(chunk);
+    });
+    incoming.on("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
+    incoming.on("error", reject);
+    incoming.on("close", () => reject(new CallboardError("bad_request", "the body broke off")));
+  });
+}
+
+const tooLarge = (maxBytes: number) =>
+  new CallboardError("body_too_large", `the body is larger than ${maxBytes} bytes`, { max_bytes: maxBytes });
+
+/**
+ * JSON text → value.
+ *
+ * @throws bad_json; invalid_request with the path of a string the database cannot hold
+ */
+export function parseJson(bytes: Buffer): unknown {
+  const text = bytes.toString("utf8");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new CallboardError("bad_json", `the body is not JSON: ${(error as Error).message}`);
+  }
+  // Escapes are the only way into JSON for U+0000 and lone surrogates.
+  if (text.includes("\\u")) requireStorable(value);
+  return value;
+}

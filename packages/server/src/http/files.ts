@@ -1,0 +1,286 @@
+/** Files: streamed in as multipart or decoded from base64, streamed out. */
+
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import {
+  CallboardError,
+  type File,
+  fileName,
+  fromUuid,
+  mediaType,
+  newId,
+  parseId,
+  type RouteName,
+  type ThreadId,
+  toUuid,
+  type UploadFile,
+} from "@callboard/protocol";
+import busboy from "busboy";
+import { type Caller, invalidRequest, principalId, readThread, requireScope, writeThread } from "../access/index.ts";
+import {
+  completeBlob,
+  deleteBlob,
+  deleteFile,
+  type FileRow,
+  findFile,
+  insertFile,
+  listFiles,
+  readBytes,
+  type StoredBytes,
+  storeBytes,
+  toFile,
+} from "../files/index.ts";
+import { lockLog } from "../runs/index.ts";
+import { decodeCursor, type Transaction, toPage } from "../storage/index.ts";
+import type { ApiRequest, Handlers, Sent } from "./handler.ts";
+import { callable } from "./starting.ts";
+import { toRead, toWrite, type World } from "./world.ts";
+
+type FileRoute =
+  | "files.uploadToAgent"
+  | "files.uploadToThread"
+  | "files.list"
+  | "files.get"
+  | "files.download"
+  | "files.delete";
+type Upload = { name: string; mediaType: string; stored: StoredBytes };
+
+export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
+  const { database } = world;
+
+  /** The file, if the caller may see the thread it is in, or uploaded it where no thread is yet. */
+  async function seen(
+    request: ApiRequest<"files.get" | "files.download" | "files.delete">,
+    deed: "read" | "write",
+  ): Promise<FileRow> {
+    const { caller } = request;
+    requireScope(caller, deed === "read" ? "threads:read" : "threads:write");
+    const id = parseId("file", request.params.file_id);
+    const row = id === undefined ? undefined : await findFile(database, toUuid(caller.organizationId), toUuid(id));
+    if (row === undefined) throw noFile();
+    if (row.thread_id === null) {
+      if (row.created_by_id !== toUuid(principalId(caller))) throw noFile();
+      return row;
+    }
+    const facts = await world.threads.facts(caller.organizationId, fromUuid("thread", row.thread_id));
+    if (facts === undefined) throw noFile();
+    try {
+      if (deed === "read") readThread(caller, facts);
+      else writeThread(caller, facts);
+    } catch (error) {
+      throw error instanceof CallboardError && error.code === "not_found" ? noFile() : error;
+    }
+    return row;
+  }
+
+  return {
+    "files.uploadToAgent": async (request) => {
+      const { caller } = request;
+      const agent = await callable(world, caller, request.params.agent_id);
+      return keep(world, request, async (tx, upload) => {
+        const row = toRow(world, caller, upload, { agent: toUuid(agent.agentId), thread: null });
+        await insertFile(tx, row);
+        return toFile(row);
+      });
+    },
+
+    "files.uploadToThread": async (request) => {
+      const { caller } = request;
+      const { id } = await toWrite(world, request, request.params.thread_id);
+      return keep(world, request, async (tx, upload) => addToThread(tx, caller, id, upload));
+    },
+
+    "files.list": async (request) => {
+      const { query } = request;
+      const { organization, thread } = await toRead(world, request, request.params.thread_id);
+      const before = decodeCursor(query.cursor, "uuid") ?? null;
+      const rows = await listFiles(database, organization, thread, query.kind ?? null, before, query.limit + 1);
+      return toPage(rows, query.limit, (row) => row.id, toFile);
+    },
+
+    "files.get": async (request) => toFile(await seen(request, "read")),
+
+    "files.download": async (request) => {
+      const row = await seen(request, "read");
+      const { outgoing } = request;
+      outgoing.writeHead(200, {
+        "content-type": row.media_type,
+        "content-length": row.size_bytes,
+        // Whatever was uploaded stays data: never a page of ours.
+        "content-disposition": `attachment; filename*=UTF-8''${encodeURIComponent(row.name)}`,
+        "content-security-policy": "sandbox; default-src 'none'",
+        "x-content-type-options": "nosniff",
+        "cache-control": "private, no-store",
+        etag: `"${row.sha256}"`,
+      });
+      await pipeline(Readable.from(readBytes(database, row.organization_id, row.blob_id)), outgoing).catch(() =>
+        outgoing.destroy(),
+      );
+      return { kind: "streamed" };
+    },
+
+    "files.delete": async (request) => {
+      const row = await seen(request, "write");
+      const { caller } = request;
+      await database.transaction(async (tx) => {
+        const log =
+          row.thread_id === null
+            ? undefined
+            : await lockLog(tx, world, caller.organizationId, fromUuid("thread", row.thread_id));
+        if (!(await deleteFile(tx, row.organization_id, row.id))) throw noFile();
+        await deleteBlob(tx, row.organization_id, row.blob_id);
+        log?.append("file.removed", null, { file_id: fromUuid("file", row.id) });
+        await log?.save(world.feed);
+      });
+      return undefined;
+    },
+  };
+
+  async function addToThread(tx: Transaction, caller: Caller, id: ThreadId, upload: Upload): Promise<File> {
+    const log = await lockLog(tx, world, caller.organizationId, id);
+    if (log.row.archived) throw new CallboardError("thread_archived", `thread ${id} is archived`);
+    const row = toRow(world, caller, upload, { agent: log.row.agent_id, thread: log.row.id });
+    await insertFile(tx, row);
+    const file = toFile(row);
+    log.append("file.added", null, { file });
+    await log.save(world.feed);
+    return file;
+  }
+}
+
+const noFile = () => new CallboardError("not_found", "there is no such file for this caller");
+
+/** Takes the bytes in, then writes file and answer in one commit; refused uploads leave nothing. */
+async function keep<N extends RouteName & ("files.uploadToAgent" | "files.uploadToThread")>(
+  world: World,
+  request: ApiRequest<N>,
+  write: (tx: Transaction, upload: Upload) => Promise<File>,
+): Promise<Sent<N>> {
+  const organization = toUuid(request.caller.organizationId);
+  const upload = await takeIn(world, request, organization);
+  const { name, mediaType: type, stored } = upload;
+  let kept = false;
+  try {
+    const work = async (tx: Transaction) => {
+      await completeBlob(tx, organization, stored.blob);
+      const file = await write(tx, upload);
+      tx.after(() => {
+        kept = true;
+      });
+      return file as never;
+    };
+    return await request.once(work, [name, type, stored.sha256]);
+  } finally {
+    if (!kept) await deleteBlob(world.database, organization, stored.blob).catch(() => undefined); // else the sweep
+  }
+}
+
+function takeIn(
+  world: World,
+  request: ApiRequest<"files.uploadToAgent" | "files.uploadToThread">,
+  organization: string,
+): Promise<Upload> {
+  const body = request.body as UploadFile | undefined;
+  if (body !== undefined) {
+    const bytes = Buffer.from(body.content_base64, "base64");
+    const one = (async function* () {
+      yield bytes;
+    })();
+    return storeBytes(world.database, organization, one, world.maxFileBytes).then((stored) => ({
+      name: body.name,
+      mediaType: body.media_type,
+      stored,
+    }));
+  }
+  return takeMultipart(world, request, organization);
+}
+
+/** One part named `file`, streamed to the database as it comes. Source: RFC 7578. */
+function takeMultipart(
+  world: World,
+  { incoming }: ApiRequest<"files.uploadToAgent" | "files.uploadToThread">,
+  organization: string,
+): Promise<Upload> {
+  return new Promise((resolve, reject) => {
+    let taken: Promise<Upload> | undefined;
+    const refuse = (error: unknown) => {
+      incoming.unpipe();
+      incoming.resume();
+      reject(error);
+    };
+    let parser: busboy.Busboy;
+    try {
+      parser = busboy({
+        headers: incoming.headers,
+        defParamCharset: "utf8",
+        limits: { files: 1, fields: 0, parts: 2, fileSize: world.maxFileBytes + 1, headerPairs: 32 },
+      });
+    } catch (error) {
+      refuse(new CallboardError("bad_request", `the multipart body cannot be read: ${(error as Error).message}`));
+      return;
+    }
+    parser.on("file", (field, stream, info) => {
+      taken = (async () => {
+        if (field !== "file") throw wrongPart(field, "expected one part named file");
+        const name = check(fileName, "name", decodeName(info.filename ?? ""));
+        const type = check(mediaType, "media_type", info.mimeType || "application/octet-stream");
+        const stored = await storeBytes(world.database, organization, stream, world.maxFileBytes);
+        return { name, mediaType: type, stored };
+      })();
+      taken.catch((error) => {
+        stream.resume();
+        refuse(error);
+      });
+    });
+    parser.on("field", (field) => refuse(wrongPart(field, "unknown field")));
+    parser.on("filesLimit", () => refuse(wrongPart("file", "expected one file")));
+    parser.on("error", (error) =>
+      refuse(new CallboardError("bad_request", `the multipart body cannot be read: ${(error as Error).message}`)),
+    );
+    parser.on("close", () => {
+      if (taken === undefined) reject(wrongPart("file", "expected one part named file"));
+      else taken.then(resolve, reject);
+    });
+    incoming.on("aborted", () => {
+      parser.destroy();
+      reject(new CallboardError("bad_request", "the body broke off"));
+    });
+    incoming.pipe(parser);
+  });
+}
+
+/** Browsers escape quotes and line breaks in names this way. Source: HTML standard, multipart/form-data encoding. */
+const decodeName = (name: string): string => name.replace(/%22/g, '"').replace(/%0D/gi, "\r").replace(/%0A/gi, "\n");
+
+const wrongPart = (path: string, message: string) => invalidRequest([{ path, message }]);
+
+function check(schema: typeof fileName, path: string, value: string): string {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw wrongPart(path, result.error.issues[0]?.message ?? "is not valid");
+}
+
+function toRow(
+  world: World,
+  caller: Caller,
+  upload: Upload,
+  place: { agent: string | null; thread: string | null },
+): FileRow {
+  return {
+    organization_id: toUuid(caller.organizationId),
+    id: toUuid(newId("file")),
+    agent_id: place.agent,
+    thread_id: place.thread,
+    run_id: null,
+    call_id: null,
+    kind: "attachment",
+    name: upload.name,
+    media_type: upload.mediaType,
+    size_bytes: upload.stored.sizeBytes,
+    sha256: upload.stored.sha256,
+    blob_id: upload.stored.blob,
+    created_by_kind: caller.kind,
+    created_by_id: toUuid(principalId(caller)),
+    created_at: world.now().toISOString(),
+  };
+}

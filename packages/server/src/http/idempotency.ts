@@ -1,0 +1,92 @@
+/**
+ * Idempotency keys: scope is organization + principal + route + key. The key is reserved in the transaction
+ * that does the work, so it exists exactly when the work does.
+ */
+import { createHash } from "node:crypto";
+import { CallboardError, type RouteName, toUuid } from "@callboard/protocol";
+import { type Caller, principalId } from "../access/index.ts";
+import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
+import { type Sql, statement } from "../storage/index.ts";
+
+const find = statement(
+  "idempotency.find",
+  `select request_hash, status, response from idempotency_keys
+    where organization_id = $1 and principal = $2 and route = $3 and key = $4
+      and created_at > now() - interval '24 hours'`,
+);
+const reserveKey = statement(
+  "idempotency.reserve",
+  `insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id)
+   values ($1, $2, $3, $4, decode($5, 'hex'), 0, '', $6)
+   on conflict (organization_id, principal, route, key) do update
+     set request_hash = excluded.request_hash, status = 0, response = '', created_at = now()
+     where idempotency_keys.created_at <= now() - interval '24 hours'`,
+);
+const complete = statement(
+  "idempotency.complete",
+  `update idempotency_keys set status = $5, response = $6
+    where organization_id = $1 and principal = $2 and route = $3 and key = $4`,
+);
+const sweep = statement(
+  "idempotency.sweep",
+  "delete from idempotency_keys where created_at < now() - interval '24 hours'",
+);
+
+/**
+ * The request's key, or null without the header.
+ *
+ * @throws invalid_request for a key that is empty, longer than 255 characters or not printable ASCII
+ */
+export function idempotencyKey(
+  caller: Caller,
+  route: RouteName,
+  header: string | string[] | undefined,
+  request: readonly (string | Uint8Array)[],
+): IdempotencyKey | null {
+  if (header === undefined) return null;
+  if (typeof header !== "string" || !/^[\x21-\x7e]{1,255}$/.test(header)) {
+    const message = "expected 1 to 255 printable ASCII characters without spaces";
+    throw new CallboardError("invalid_request", `Idempotency-Key: ${message}`, {
+      fields: [{ path: "Idempotency-Key", message }],
+    });
+  }
+  const hash = createHash("sha256");
+  for (const part of request) hash.update(part).update("\n");
+  return { principal: principalId(caller), route, key: header, hash: hash.digest("hex") };
+}
+
+export type StoredAnswer = { status: number; text: string };
+
+/**
+ * What the first request with this key was answered; undefined when there was none.
+ *
+ * @throws idempotency_conflict when that request was another one
+ */
+export async function storedAnswer(sql: Sql, caller: Caller, key: IdempotencyKey): Promise<StoredAnswer | undefined> {
+  type Row = { request_hash: Buffer; status: number; response: string };
+  const row = await sql.row<Row>(find, [toUuid(caller.organizationId), key.principal, key.route, key.key]);
+  if (row === undefined) return undefined;
+  if (row.request_hash.toString("hex") !== key.hash) {
+    throw new CallboardError("idempotency_conflict", `the idempotency key ${key.key} was used with another request`);
+  }
+  return { status: row.status, text: row.response };
+}
+
+/**
+ * Reserves the key; waits for a request with the same key that is being written.
+ *
+ * @throws AlreadyAnswered when that one was written
+ */
+export async function reserve(sql: Sql, caller: Caller, key: IdempotencyKey, thread: string | null): Promise<void> {
+  const values = [toUuid(caller.organizationId), key.principal, key.route, key.key, key.hash, thread];
+  if ((await sql.run(reserveKey, values)) === 0) throw new AlreadyAnswered();
+}
+
+/** Stores the answer beside the reserved key. */
+export async function store(sql: Sql, caller: Caller, key: IdempotencyKey, answer: StoredAnswer): Promise<void> {
+  const scope = [toUuid(caller.organizationId), key.principal, key.route, key.key];
+  await sql.run(complete, [...scope, answer.status, answer.text]);
+}
+
+/** Forgets keys after 24 hours. @returns how many */
+export const sweepIdempotencyKeys = (sql: Sql): Promise<number> => sql.run(sweep);

@@ -1,0 +1,17 @@
+/** The http room: the API's door to the world. */
+export { type AgentRooms, agentHandlers } from "./agents.ts";
+export { API_PREFIX, type ApiDeps, createApi } from "./api.ts";
+export { docsPage, docsPolicy } from "./docs-page.ts";
+export { fileHandlers } from "./files.ts";
+export type { Handlers } from "./handler.ts";
+export { sweepIdempotencyKeys } from "./idempotency.ts";
+export { Metrics } from "./metrics.ts";
+export { modelHandlers } from "./models.ts";
+export { openApi } from "./openapi.ts";
+export { organizationHandlers } from "./organization.ts";
+export { runHandlers } from "./runs.ts";
+export { createServer, type HttpServer } from "./server.ts";
+export { Streams } from "./sse.ts";
+export { threadHandlers } from "./threads.ts";
+export { tokenHandlers } from "./tokens.ts";
+export type { World } from "./world.ts";

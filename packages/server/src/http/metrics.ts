@@ -1,0 +1,55 @@
+/** Figures for Prometheus. Names and labels hold no ids of callers or things: their number stays small. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+export type Gauges = { runs: () => number; streams: () => number; pendingCommits: () => number };
+
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #requests: Histogram<"route" | "status">;
+  readonly #databaseErrors: Counter;
+
+  constructor(gauges: Gauges) {
+    const registers = [this.#registry];
+    collectDefaultMetrics({ register: this.#registry });
+    this.#requests = new Histogram({
+      name: "callboard_http_request_duration_seconds",
+      help: "Time from the first byte of a request to its answer; streams count until they are open.",
+      labelNames: ["route", "status"],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+      registers,
+    });
+    this.#databaseErrors = new Counter({
+      name: "callboard_database_connection_errors_total",
+      help: "Lost or refused connections to PostgreSQL.",
+      registers,
+    });
+    const gauge = (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    gauge("callboard_runs_active", "Runs under way in this process.", gauges.runs);
+    gauge("callboard_streams_open", "Event streams open on this process.", gauges.streams);
+    gauge("callboard_commits_pending", "Runs with changes that wait to be written.", gauges.pendingCommits);
+  }
+
+  request(route: string, status: number, durationMs: number): void {
+    this.#requests.observe({ route, status }, durationMs / 1000);
+  }
+
+  databaseError(): void {
+    this.#databaseErrors.inc();
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+}

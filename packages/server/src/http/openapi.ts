@@ -1,0 +1,195 @@
+/** The OpenAPI 3.1 document, made from the route table that also validates. */
+import { type ErrorCode, errorBody, errorCatalogue, type Route, routes } from "@callboard/protocol";
+import { z } from "zod";
+
+type Schema = Record<string, unknown>;
+export type OpenApi = {
+  openapi: string;
+  info: Record<string, unknown>;
+  servers: unknown[];
+  tags: Array<{ name: string }>;
+  security: unknown[];
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Schema>; securitySchemes: Record<string, unknown> };
+};
+export type Operation = {
+  operationId: string;
+  summary: string;
+  tags: string[];
+  parameters: Array<{ name: string; in: string; required: boolean; schema: Schema; description?: string }>;
+  requestBody?: { required: true; content: Record<string, { schema: Schema }> };
+  responses: Record<string, { description: string; content?: Record<string, { schema: Schema }>; headers?: unknown }>;
+};
+
+/** Refusals any route may give. */
+const COMMON: ErrorCode[] = ["unauthenticated", "insufficient_scope", "internal", "unavailable"];
+
+let made: OpenApi | undefined;
+
+/** Made once: the table does not change while the server runs. */
+export function openApi(): OpenApi {
+  made ??= make();
+  return made;
+}
+
+function make(): OpenApi {
+  const schemas: Record<string, Schema> = {};
+  const paths: OpenApi["paths"] = {};
+  for (const [name, route] of Object.entries(routes) as Array<[string, Route]>) {
+    const path = `/api/v1${route.path}`;
+    paths[path] ??= {};
+    (paths[path] as Record<string, Operation>)[route.method.toLowerCase()] = toOperation(name, route, schemas);
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Callboard",
+      version: "1",
+      description: "Publish AI agents and call them: threads, runs, a permanent event log.",
+    },
+    servers: [{ url: "/" }],
+    tags: [...new Set(Object.values(routes).map((route) => route.tag))].map((name) => ({ name })),
+    security: [{ token: [] }],
+    paths,
+    components: {
+      schemas,
+      securitySchemes: {
+        token: { type: "http", scheme: "bearer", description: "A personal (cbp_…) or service (cbs_…) token." },
+      },
+    },
+  };
+}
+
+function toOperation(name: string, route: Route, schemas: Record<string, Schema>): Operation {
+  const parameters: Operation["parameters"] = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, param]) => ({
+    name: param as string,
+    in: "path",
+    required: true,
+    schema: { type: "string" },
+  }));
+  if (route.query !== undefined) {
+    const query = toSchema(route.query, "input", schemas) as {
+      properties?: Record<string, Schema>;
+      required?: string[];
+    };
+    for (const [field, schema] of Object.entries(query.properties ?? {})) {
+      parameters.push({ name: field, in: "query", required: query.required?.includes(field) ?? false, schema });
+    }
+  }
+  if (route.idempotent === true) {
+    const description = "Repeats with the same key get the stored answer.";
+    parameters.push({
+      name: "Idempotency-Key",
+      in: "header",
+      required: false,
+      schema: { type: "string", maxLength: 255 },
+      description,
+    });
+  }
+  if (name === "events.stream") {
+    const description = "The last seq the reader holds.";
+    parameters.push({ name: "Last-Event-ID", in: "header", required: false, schema: { type: "string" }, description });
+  }
+  const body = toBody(route, schemas);
+  return {
+    operationId: name,
+    summary: route.summary,
+    tags: [route.tag],
+    parameters,
+    ...(body === undefined ? {} : { requestBody: body }),
+    responses: { ...toAnswers(name, route, schemas), ...toRefusals(route, schemas) },
+  };
+}
+
+function toBody(route: Route, schemas: Record<string, Schema>): Operation["requestBody"] {
+  if (route.body === undefined) return undefined;
+  const content: Record<string, { schema: Schema }> = {
+    "application/json": { schema: toSchema(route.body, "input", schemas) },
+  };
+  if (route.multipart === true) {
+    const file = { type: "string", format: "binary" };
+    content["multipart/form-data"] = { schema: { type: "object", properties: { file }, required: ["file"] } };
+  }
+  return { required: true, content };
+}
+
+function toAnswers(name: string, route: Route, schemas: Record<string, Schema>): Operation["responses"] {
+  const { answer } = route;
+  if (answer === undefined) return { [route.status]: { description: "Done." } };
+  if (answer === "stream") {
+    const event = toSchema(routes["events.list"].answer, "output", schemas) && { $ref: "#/components/schemas/Event" };
+    return {
+      200: {
+        description: "Server-sent events; `data` of each is one Event.",
+        content: { "text/event-stream": { schema: event } },
+      },
+    };
+  }
+  if (answer === "bytes") {
+    return {
+      200: {
+        description: "The bytes.",
+        content: { "application/octet-stream": { schema: { type: "string", format: "binary" } } },
+      },
+    };
+  }
+  const content = { "application/json": { schema: toSchema(answer, "output", schemas) } };
+  const answers: Operation["responses"] = { [route.status]: { description: route.summary, content } };
+  if (name === "runs.create" || name === "runs.createRaw")
+    answers[200] = { description: "The run has ended.", content };
+  return answers;
+}
+
+function toRefusals(route: Route, schemas: Record<string, Schema>): Operation["responses"] {
+  const codes: ErrorCode[] = [...COMMON, ...(route.errors ?? [])];
+  if (route.query !== undefined || route.body !== undefined || /\{/.test(route.path)) codes.push("invalid_request");
+  if (route.body !== undefined) codes.push("bad_json", "unsupported_media_type", "body_too_large");
+  if (route.multipart === true) codes.push("bad_request");
+  if (route.idempotent === true) codes.push("idempotency_conflict");
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const code of new Set(codes)) {
+    const { status } = errorCatalogue[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  const schema = toSchema(errorBody, "output", schemas);
+  return Object.fromEntries(
+    [...byStatus]
+      .sort(([a], [b]) => a - b)
+      .map(([status, list]) => [
+        status,
+        {
+          description: list.map((code) => `\`${code}\`: ${errorCatalogue[code].summary}`).join(" "),
+          content: { "application/json": { schema } },
+        },
+      ]),
+  );
+}
+
+/** JSON Schema of a zod schema; named ones become components. */
+function toSchema(schema: z.ZodType, io: "input" | "output", components: Record<string, Schema>): Schema {
+  const {
+    $schema: _,
+    $defs,
+    ...own
+  } = z.toJSONSchema(schema, { io, unrepresentable: "any", target: "draft-2020-12" }) as Schema & {
+    $defs?: Record<string, Schema>;
+  };
+  for (const [name, part] of Object.entries($defs ?? {})) components[name] ??= relink(part) as Schema;
+  const id = schema.meta()?.id;
+  if (typeof id !== "string") return relink(own) as Schema;
+  components[id] ??= relink(own) as Schema;
+  return { $ref: `#/components/schemas/${id}` };
+}
+
+/** `#/$defs/X` → `#/components/schemas/X`; ids that only served to name components go. */
+function relink(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(relink);
+  if (value === null || typeof value !== "object") return value;
+  const copy: Record<string, unknown> = {};
+  for (const [key, item] of Object.entries(value)) {
+    if (key === "$ref" && typeof item === "string") copy[key] = item.replace("#/$defs/", "#/components/schemas/");
+    else if (key === "id" && typeof item === "string") continue;
+    else copy[key] = relink(item);
+  }
+  return copy;
+}

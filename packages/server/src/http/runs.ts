@@ -1,0 +1,155 @@
+/** Runs: start and wait, list, cancel, read what was said. */
+import { type AgentConfig, CallboardError, fromUuid, parseId, type Run, toUuid } from "@callboard/protocol";
+import { audit, isAdmin, principalId, rawRun, readThread, requireScope, writeThread } from "../access/index.ts";
+import { cancelRun, findRun, listRuns, type RunRow, readTranscript, startThread, toRun } from "../runs/index.ts";
+import { decodeCursor, toPage } from "../storage/index.ts";
+import type { ApiRequest, Handlers, Sent } from "./handler.ts";
+import { sendTo } from "./sending.ts";
+import { callable, start } from "./starting.ts";
+import { waitForEnd } from "./waiting.ts";
+import { toWrite, type World } from "./world.ts";
+
+type RunRoute = "runs.create" | "runs.createRaw" | "runs.list" | "runs.get" | "runs.cancel" | "runs.transcript";
+type OneRun = "runs.get" | "runs.cancel" | "runs.transcript";
+
+export function runHandlers(world: World): Pick<Handlers, RunRoute> {
+  const { database } = world;
+
+  /** The run, if the caller may see its thread. */
+  async function seen(request: ApiRequest<OneRun>, deed: "read" | "write"): Promise<RunRow> {
+    const { caller, requestId } = request;
+    const id = parseId("run", request.params.run_id);
+    const row = id === undefined ? undefined : await findRun(database, caller.organizationId, id);
+    if (row === undefined) throw noRun();
+    const facts = await world.threads.facts(caller.organizationId, fromUuid("thread", row.thread_id));
+    if (facts === undefined) throw noRun();
+    const { asAdmin } = deed === "read" ? readThread(caller, facts) : writeThread(caller, facts);
+    if (asAdmin) {
+      const action = deed === "read" ? "run.read_as_admin" : "run.cancel_as_admin";
+      await audit(database, { actor: { caller }, action, target: toRun(row).id, outcome: "done", requestId });
+    }
+    return row;
+  }
+
+  /** An accepted run: at once, or when it has ended within the time the client waits. */
+  async function accepted<N extends "runs.create" | "runs.createRaw">(
+    request: ApiRequest<N>,
+    run: Run,
+    text: string,
+  ): Promise<Sent<N>> {
+    if (request.waitSeconds === 0) return { kind: "sent", route: request.route, status: 202, text };
+    const row = await findRun(database, request.caller.organizationId, run.id);
+    if (row === undefined) return { kind: "sent", route: request.route, status: 202, text };
+    const ended = await waitForEnd(database, world.feed, row, request.waitSeconds, request.signal);
+    return {
+      kind: "sent",
+      route: request.route,
+      status: ended.ended_at === null ? 202 : 200,
+      text: JSON.stringify(ended),
+    };
+  }
+
+  return {
+    "runs.create": async (request) => {
+      const { caller, body } = request;
+      if (body.thread_id !== undefined) return onThread(request, body.thread_id);
+      const agent = await callable(world, caller, request.params.agent_id);
+      const { answer, text } = await start(world, {
+        caller,
+        agent,
+        attributedTo: undefined,
+        content: body.input.content,
+        files: [],
+        title: null,
+        ref: null,
+        variables: body.variables,
+        metadata: body.metadata ?? {},
+        idempotency: request.idempotency,
+        present: ({ run }) => ({ status: 202, text: JSON.stringify(run) }),
+      });
+      return accepted(request, answer.run as Run, text);
+    },
+
+    "runs.createRaw": async (request) => {
+      const { caller, body } = request;
+      rawRun(caller);
+      const config: AgentConfig = { ...body.config, name: "raw", description: "", variables: {} };
+      await world.checkConfig(caller, config);
+      const { answer, text } = await startThread(
+        { ...world, wakeQueue: () => world.wakes.send("queue", "") },
+        {
+          caller,
+          agent: null,
+          config,
+          attributed: null,
+          content: body.input.content,
+          title: null,
+          ref: null,
+          prompt: config.instructions,
+          variables: {},
+          metadata: body.metadata ?? {},
+          files: null,
+          idempotency: request.idempotency,
+          present: ({ run }) => ({ status: 202, text: JSON.stringify(run) }),
+        },
+      );
+      return accepted(request, answer.run as Run, text);
+    },
+
+    "runs.list": async ({ caller, query }) => {
+      requireScope(caller, "threads:read");
+      const agent = query.agent_id === undefined ? undefined : await world.agents.facts(caller, query.agent_id);
+      const thread = query.thread_id === undefined ? undefined : parseId("thread", query.thread_id);
+      // A filter that names nothing there is matches nothing.
+      if (
+        (query.agent_id !== undefined && agent === undefined) ||
+        (query.thread_id !== undefined && thread === undefined)
+      ) {
+        return { data: [], next_cursor: null };
+      }
+      const rows = await listRuns(database, {
+        organization: toUuid(caller.organizationId),
+        principal: isAdmin(caller) ? null : toUuid(principalId(caller)),
+        state: query.state ?? null,
+        agent: agent === undefined ? null : toUuid(agent.id),
+        thread: thread === undefined ? null : toUuid(thread),
+        before: decodeCursor(query.cursor, "uuid") ?? null,
+        limit: query.limit + 1,
+      });
+      return toPage(rows, query.limit, (row) => row.id, toRun);
+    },
+
+    "runs.get": async (request) =>
+      waitForEnd(database, world.feed, await seen(request, "read"), request.waitSeconds, request.signal),
+
+    "runs.cancel": async (request) => {
+      const row = await seen(request, "write");
+      const { organizationId } = request.caller;
+      const [thread, run] = [fromUuid("thread", row.thread_id), fromUuid("run", row.id)];
+      return toRun(await database.transaction((tx) => cancelRun(tx, world, organizationId, thread, run)));
+    },
+
+    "runs.transcript": async (request) => {
+      requireScope(request.caller, "transcripts:read");
+      return readTranscript(database, await seen(request, "read"));
+    },
+  };
+
+  /** A further run on a thread of this agent. */
+  async function onThread(request: ApiRequest<"runs.create">, threadId: string): Promise<Sent<"runs.create">> {
+    const { caller, body } = request;
+    const { id } = await toWrite(world, request, threadId);
+    const agent = await callable(world, caller, request.params.agent_id);
+    const facts = await world.threads.row(caller.organizationId, id);
+    if (facts?.agent_id !== toUuid(agent.agentId))
+      throw new CallboardError("not_found", "there is no such thread for this caller");
+    const message = { type: "user.message" as const, content: body.input.content, on_active_run: body.on_active_run };
+    const sent = await request.once(async (tx) => {
+      const { events } = await sendTo(world, tx, caller, id, [message], body.variables);
+      return events[0]?.run as Run;
+    });
+    return accepted(request, JSON.parse(sent.text) as Run, sent.text);
+  }
+}
+
+const noRun = () => new CallboardError("not_found", "there is no such run for this caller");

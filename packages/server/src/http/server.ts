@@ -1,0 +1,118 @@
+/** The listening socket: the API, health, metrics, docs, and the answers to paths that are none. */
+import { createServer as createHttpServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { CallboardError, newId, type Route, routes } from "@callboard/protocol";
+import { getRequestListener, type HttpBindings } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import type { Hono } from "hono";
+import type { Logger } from "../log/index.ts";
+import { API_PREFIX } from "./api.ts";
+import { docsPage, docsPolicy } from "./docs-page.ts";
+import { sendError } from "./errors.ts";
+import type { Metrics } from "./metrics.ts";
+import { openApi } from "./openapi.ts";
+
+export type ServerOptions = {
+  api: Hono<{ Bindings: HttpBindings }> | null;
+  metrics: Metrics;
+  log: Logger;
+  /** Whether requests are served now. */
+  ready: () => Promise<boolean>;
+};
+
+export type HttpServer = {
+  listen(port: number, host: string): Promise<number>;
+  /** Takes no new connection; ends the open ones when their answers are sent, all of them after `graceMs`. */
+  close(graceMs: number): Promise<void>;
+};
+
+export function createServer(options: ServerOptions): HttpServer {
+  const { metrics, ready, log } = options;
+  const app = options.api;
+  if (app === null) return withListener(plain(options), log);
+
+  app.get("/health/live", (c) => c.json({ status: "ok" }));
+  app.get("/health", async (c) =>
+    (await ready()) ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503),
+  );
+  app.get("/metrics", async (c) => c.text(await metrics.text(), 200, { "content-type": metrics.contentType }));
+  const document = () => JSON.stringify(openApi());
+  let documentText: string | undefined;
+  app.get(`${API_PREFIX}/openapi.json`, (c) => {
+    documentText ??= document();
+    return c.body(documentText, 200, { "content-type": "application/json", "access-control-allow-origin": "*" });
+  });
+  app.get(`${API_PREFIX}/docs`, (c) => c.html(docsPage(openApi()), 200, { "content-security-policy": docsPolicy }));
+  app.get("/", (c) => c.redirect(`${API_PREFIX}/docs`));
+  app.notFound((c) => {
+    const allowed = methodsOf(c.req.path);
+    const error =
+      allowed.length === 0
+        ? new CallboardError("not_found", "there is no such path")
+        : new CallboardError("method_not_allowed", `this path takes ${allowed.join(", ")}`);
+    if (allowed.length > 0) c.env.outgoing.setHeader("allow", allowed.join(", "));
+    sendError(c.env.outgoing as never, error, newId("request"), log);
+    return RESPONSE_ALREADY_SENT;
+  });
+  app.onError((error, c) => {
+    sendError(c.env.outgoing as never, error, newId("request"), log);
+    return RESPONSE_ALREADY_SENT;
+  });
+  return withListener(getRequestListener(app.fetch as never), log);
+}
+
+/** A worker takes no API requests; it says how it is. */
+function plain({ metrics, ready }: ServerOptions): Listener {
+  return (incoming, outgoing) => {
+    const send = (status: number, type: string, text: string) => {
+      outgoing.writeHead(status, { "content-type": type });
+      outgoing.end(text);
+    };
+    const path = (incoming.url ?? "").split("?")[0];
+    if (path === "/health/live") send(200, "application/json", '{"status":"ok"}');
+    else if (path === "/health") {
+      void ready().then((ok) =>
+        send(ok ? 200 : 503, "application/json", JSON.stringify({ status: ok ? "ok" : "unavailable" })),
+      );
+    } else if (path === "/metrics") void metrics.text().then((text) => send(200, metrics.contentType, text));
+    else send(404, "application/json", '{"error":{"code":"not_found","message":"this process takes no API requests"}}');
+  };
+}
+
+type Listener = Parameters<typeof createHttpServer>[1] & ((...args: never[]) => unknown);
+
+function withListener(listener: unknown, log: Logger): HttpServer {
+  const server: Server = createHttpServer(listener as never);
+  // Slow requests are bounded, slow answers are not: streams stay open.
+  server.headersTimeout = 20_000;
+  server.requestTimeout = 600_000;
+  server.keepAliveTimeout = 65_000;
+  return {
+    listen: (port, host) =>
+      new Promise((resolve, reject) => {
+        server.once("error", reject);
+        server.listen(port, host, 1024, () => {
+          server.off("error", reject);
+          server.on("error", (error) => log.error({ error }, "the listening socket failed"));
+          resolve((server.address() as AddressInfo).port);
+        });
+      }),
+    close: (graceMs) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+        server.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+        server.closeIdleConnections();
+      }),
+  };
+}
+
+const patterns = (Object.values(routes) as Route[]).map(({ method, path }) => ({
+  method,
+  pattern: new RegExp(`^${API_PREFIX}${path.replace(/\{\w+\}/g, "[^/]+")}$`),
+}));
+
+const methodsOf = (path: string): string[] =>
+  patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);

@@ -1,0 +1,159 @@
+/**
+ * The log as server-sent events, written straight to the socket.
+ *
+ * A reader that is slow is left alone until its socket drains and then reads the log on; one that does not
+ * read for half a minute is cut. Nothing is skipped and nothing is held in memory for it.
+ */
+import type { ServerResponse } from "node:http";
+import { CallboardError, toUuid } from "@callboard/protocol";
+import type { Authenticator, Caller } from "../access/index.ts";
+import { eventFrame, type Feed, type Follower, type LoggedEvent, type LogKey } from "../events/index.ts";
+import type { Wakes } from "../storage/index.ts";
+
+const HEARTBEAT_MS = 15_000;
+const STALLED_MS = 30_000;
+/** What a client waits before it connects again, in milliseconds. */
+const RETRY_MS = 1000;
+
+class Stream {
+  readonly caller: Caller;
+  readonly #outgoing: ServerResponse;
+  #follower: Follower | undefined;
+  /** When the socket stopped taking bytes; undefined while it takes them. */
+  stalledSinceMs: number | undefined;
+
+  constructor(outgoing: ServerResponse, caller: Caller) {
+    this.#outgoing = outgoing;
+    this.caller = caller;
+  }
+
+  open(feed: Feed, key: LogKey, afterSeq: number, onClose: () => void): void {
+    const outgoing = this.#outgoing;
+    outgoing.cork();
+    outgoing.writeHead(200, {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-cache, no-transform",
+      "x-accel-buffering": "no",
+    });
+    outgoing.write(`retry: ${RETRY_MS}\n\n`);
+    outgoing.on("drain", () => {
+      this.stalledSinceMs = undefined;
+      this.#follower?.resume();
+    });
+    outgoing.on("close", () => {
+      this.#follower?.close();
+      onClose();
+    });
+    this.#follower = feed.follow(key, afterSeq, {
+      deliver: (events) => this.#deliver(events),
+      end: () => outgoing.end(),
+    });
+    outgoing.uncork();
+  }
+
+  heartbeat(): void {
+    if (this.stalledSinceMs === undefined) this.#outgoing.write(":\n\n");
+  }
+
+  cut(): void {
+    this.#outgoing.destroy();
+  }
+
+  end(): void {
+    this.#follower?.close();
+    this.#outgoing.end();
+  }
+
+  #deliver(events: readonly LoggedEvent[]): boolean {
+    let text = "";
+    for (const event of events) text += eventFrame(event);
+    const ready = this.#outgoing.write(text);
+    if (!ready) this.stalledSinceMs = Date.now();
+    return ready;
+  }
+}
+
+export class Streams {
+  readonly #feed: Feed;
+  readonly #authenticator: Authenticator;
+  readonly #streams = new Set<Stream>();
+  readonly #timers: NodeJS.Timeout[];
+  readonly #unsubscribe: () => void;
+
+  constructor(feed: Feed, authenticator: Authenticator, wakes: Wakes) {
+    this.#feed = feed;
+    this.#authenticator = authenticator;
+    this.#unsubscribe = wakes.on("access", (keys) => void this.#recheck(keys));
+    this.#timers = [
+      setInterval(() => this.#beat(), HEARTBEAT_MS),
+      // A wake-up may be lost; and a token's end is nobody's act.
+      setInterval(() => this.#endExpired(), 1000),
+      setInterval(() => void this.#recheck(["*"]), HEARTBEAT_MS),
+    ];
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  /** Streams open now. */
+  get size(): number {
+    return this.#streams.size;
+  }
+
+  open(outgoing: ServerResponse, caller: Caller, key: LogKey, afterSeq: number): void {
+    const stream = new Stream(outgoing, caller);
+    this.#streams.add(stream);
+    stream.open(this.#feed, key, afterSeq, () => this.#streams.delete(stream));
+  }
+
+  /** Ends all streams; their clients resume elsewhere, or here after the restart. */
+  stop(): void {
+    this.#unsubscribe();
+    for (const timer of this.#timers) clearInterval(timer);
+    for (const stream of this.#streams) stream.end();
+  }
+
+  #beat(): void {
+    const nowMs = Date.now();
+    for (const stream of this.#streams) {
+      if (stream.stalledSinceMs !== undefined && nowMs - stream.stalledSinceMs > STALLED_MS) stream.cut();
+      else stream.heartbeat();
+    }
+  }
+
+  #endExpired(): void {
+    const nowMs = Date.now();
+    for (const stream of this.#streams) {
+      const { expiresAtMs } = stream.caller;
+      if (expiresAtMs !== null && expiresAtMs <= nowMs) stream.end();
+    }
+  }
+
+  /** Access changed: streams whose token or membership ended are closed. One read for each token. */
+  async #recheck(organizations: readonly string[]): Promise<void> {
+    const byToken = new Map<string, Stream[]>();
+    for (const stream of this.#streams) {
+      const { organizationId, tokenId } = stream.caller;
+      if (!organizations.includes("*") && !organizations.includes(toUuid(organizationId))) continue;
+      const list = byToken.get(tokenId);
+      if (list === undefined) byToken.set(tokenId, [stream]);
+      else list.push(stream);
+    }
+    for (const streams of byToken.values()) {
+      const [{ caller }] = streams as [Stream];
+      try {
+        if (await this.#mayStillRead(caller)) continue;
+      } catch {
+        continue; // the database is away: the next look decides
+      }
+      for (const stream of streams) stream.end();
+    }
+  }
+
+  async #mayStillRead(caller: Caller): Promise<boolean> {
+    try {
+      return (await this.#authenticator.refresh(caller)).scopes.has("threads:read");
+    } catch (error) {
+      if (error instanceof CallboardError && error.code === "unauthenticated") return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,137 @@
+/** Threads and their logs. */
+import { CallboardError, fromUuid, parseId, toUuid } from "@callboard/protocol";
+import { audit, isAdmin, principalId, requireScope, seeAgent } from "../access/index.ts";
+import { eventPage } from "../events/index.ts";
+import { findRun, removeThread, setArchived, toRun, updateThread } from "../runs/index.ts";
+import { decodeCursor, encodeCursor, toPage } from "../storage/index.ts";
+import { findThread, listThreads, threadLinks, toThread } from "../threads/index.ts";
+import type { ApiRequest, Handlers } from "./handler.ts";
+import { sendTo } from "./sending.ts";
+import { callable, start } from "./starting.ts";
+import { toRead, toWrite, type World } from "./world.ts";
+
+type ThreadRoute =
+  | "threads.create"
+  | "threads.list"
+  | "threads.get"
+  | "threads.update"
+  | "threads.archive"
+  | "threads.unarchive"
+  | "threads.delete"
+  | "events.send"
+  | "events.list"
+  | "events.stream";
+
+export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
+  const { database } = world;
+
+  return {
+    "threads.create": async (request) => {
+      const { caller, body } = request;
+      const agent = await callable(world, caller, request.params.agent_id);
+      const { text } = await start(world, {
+        caller,
+        agent,
+        attributedTo: body.attributed_user_id,
+        content: body.input?.content ?? null,
+        files: body.files ?? [],
+        title: body.title ?? null,
+        ref: body.client_external_ref ?? null,
+        variables: body.variables,
+        metadata: body.metadata ?? {},
+        idempotency: request.idempotency,
+        present: (answer) => ({ status: 201, text: JSON.stringify(answer) }),
+      });
+      return { kind: "sent", route: request.route, status: 201, text };
+    },
+
+    "threads.list": async ({ caller, params, query }) => {
+      requireScope(caller, "threads:read");
+      const agent = seeAgent(caller, await world.agents.facts(caller, params.agent_id));
+      const attributed = query.attributed_user_id === undefined ? undefined : parseId("user", query.attributed_user_id);
+      // An id that is none names nobody's threads.
+      if (query.attributed_user_id !== undefined && attributed === undefined) return { data: [], next_cursor: null };
+      const rows = await listThreads(database, {
+        organization: toUuid(caller.organizationId),
+        agent: toUuid(agent.id),
+        principal: isAdmin(caller) ? null : toUuid(principalId(caller)),
+        state: query.state ?? null,
+        archived: query.archived ?? null,
+        ref: query.client_external_ref ?? null,
+        attributed: attributed === undefined ? null : toUuid(attributed),
+        before: decodeCursor(query.cursor, "uuid") ?? null,
+        limit: query.limit + 1,
+      });
+      return toPage(rows, query.limit, (row) => row.id, toThread);
+    },
+
+    "threads.get": async (request) => {
+      const { id } = await toRead(world, request, request.params.thread_id);
+      const { organizationId } = request.caller;
+      const row = await findThread(database, organizationId, id);
+      if (row === undefined) throw gone();
+      const run =
+        row.last_run_id === null
+          ? undefined
+          : await findRun(database, organizationId, fromUuid("run", row.last_run_id));
+      return { thread: toThread(row), run: run === undefined ? null : toRun(run), links: threadLinks(id) };
+    },
+
+    "threads.update": async (request) => {
+      const { id } = await toWrite(world, request, request.params.thread_id);
+      return database.transaction((tx) => updateThread(tx, world, request.caller.organizationId, id, request.body));
+    },
+
+    "threads.archive": (request) => archive(world, request, true),
+    "threads.unarchive": (request) => archive(world, request, false),
+
+    "threads.delete": async (request) => {
+      const { caller, requestId } = request;
+      const { id } = await toWrite(world, request, request.params.thread_id);
+      await database.transaction(async (tx) => {
+        await removeThread(tx, world, caller.organizationId, id);
+        await audit(tx, { actor: { caller }, action: "thread.delete", target: id, outcome: "done", requestId });
+      });
+      world.threads.forget(caller.organizationId, id);
+      return undefined;
+    },
+
+    "events.send": async (request) => {
+      const { caller, body } = request;
+      const { id } = await toWrite(world, request, request.params.thread_id);
+      return request.once((tx) => sendTo(world, tx, caller, id, body.events));
+    },
+
+    "events.list": async (request) => {
+      const { query } = request;
+      const key = await toRead(world, request, request.params.thread_id);
+      const after = decodeCursor(query.cursor, "integer");
+      const afterSeq = after === undefined ? query.after_seq : Number(after);
+      const page = await eventPage(database, key, afterSeq, query.limit, query.types);
+      if (page === undefined) {
+        world.threads.forget(request.caller.organizationId, key.id);
+        throw gone();
+      }
+      const next = page.count === query.limit && page.last < page.lastSeq ? `"${encodeCursor(page.last)}"` : "null";
+      const text = `{"data":[${page.text}],"next_cursor":${next},"last_seq":${page.lastSeq}}`;
+      return { kind: "sent", route: request.route, status: 200, text };
+    },
+
+    "events.stream": async (request) => {
+      const key = await toRead(world, request, request.params.thread_id);
+      const header = request.headers["last-event-id"];
+      const last = typeof header === "string" && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
+      world.streams.open(request.outgoing, request.caller, key, last ?? request.query.after_seq ?? 0);
+      return { kind: "streamed" };
+    },
+  };
+}
+
+const gone = () => new CallboardError("not_found", "there is no such thread for this caller");
+
+async function archive(world: World, request: ApiRequest<"threads.archive" | "threads.unarchive">, archived: boolean) {
+  const { caller } = request;
+  const { id } = await toWrite(world, request, request.params.thread_id);
+  const by = { kind: caller.kind, id: principalId(caller) };
+  return world.database.transaction((tx) => setArchived(tx, world, caller.organizationId, id, archived, by));
+}

@@ -1,0 +1,159 @@
+/** Starting and stopping: read the settings, open the database, build the app, listen, wait for the end. */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type App, createApp } from "./app.ts";
+import { type Config, readConfig } from "./config/index.ts";
+import { createLogger, errorFacts, type Logger } from "./log/index.ts";
+import { SecretKeys } from "./models/index.ts";
+import {
+  applyAgents,
+  applyModels,
+  type Credentials,
+  createOwner,
+  loadAgents,
+  localCredentials,
+  writeCredentials,
+} from "./project/index.ts";
+import { Database, migrate, startPostgres } from "./storage/index.ts";
+
+/** `npm start`: an embedded database unless there is one, a local organization, the example project. */
+export async function startDev(): Promise<void> {
+  const config = readConfig(process.env, "dev");
+  const log = createLogger(config.logLevel);
+  await mkdir(config.dataDir, { recursive: true });
+  const postgres =
+    config.databaseUrl === undefined
+      ? await startPostgres({
+          dataDir: join(config.dataDir, "postgres"),
+          ...(config.postgresBin === undefined ? {} : { binDir: config.postgresBin }),
+          log: (line) => log.info({}, line),
+        })
+      : undefined;
+  try {
+    const databaseUrl = config.databaseUrl ?? (postgres?.url as string);
+    await migrate(databaseUrl);
+    const app = await createApp(config, databaseUrl, await localKey(config), log);
+    const port = await app.server.listen(config.port, config.host);
+    await prepare(app, config, `http://${config.host}:${port}`);
+    endOnSignals(app, config, log, async () => postgres?.stop());
+    postgres?.onExit((exit) => log.error({ exit }, "PostgreSQL ended by itself"));
+  } catch (error) {
+    await postgres?.stop();
+    throw error;
+  }
+}
+
+/** `callboard serve`: production. Any number of these share one database. */
+export async function startServe(): Promise<void> {
+  const config = readConfig(process.env, "serve");
+  const log = createLogger(config.logLevel);
+  const databaseUrl = config.databaseUrl as string; // readConfig asks for both
+  await migrate(databaseUrl);
+  const app = await createApp(config, databaseUrl, config.secretKey as string, log);
+  const port = await app.server.listen(config.port, config.host);
+  log.info({ host: config.host, port, role: config.role, pid: process.pid }, "listening");
+  endOnSignals(app, config, log, async () => undefined);
+}
+
+/** `callboard admin init`: the first owner and token on an empty database. */
+export async function adminInit(plan: {
+  email: string;
+  organizationName: string;
+  name?: string;
+}): Promise<{ organization_id: string; user_id: string; token: string }> {
+  const databaseUrl = process.env.DATABASE_URL;
+  if (!databaseUrl) throw Object.assign(new Error("DATABASE_URL is missing"), { code: "config" });
+  await migrate(databaseUrl);
+  const database = new Database({ connectionString: databaseUrl, poolSize: 2 });
+  try {
+    const { email, organizationName, name = email.split("@")[0] ?? email } = plan;
+    const made = await createOwner(database, { email, name, organizationName, membersEditAgents: false });
+    return { organization_id: made.organizationId, user_id: made.userId, token: made.token };
+  } finally {
+    await database.close();
+  }
+}
+
+/** The key that encrypts secrets: the operator's, or one made on the first start and kept in the data folder. */
+async function localKey(config: Config): Promise<string> {
+  if (config.secretKey !== undefined) return config.secretKey;
+  const file = join(config.dataDir, "secret.key");
+  try {
+    return (await readFile(file, "utf8")).trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    const key = SecretKeys.generate();
+    await writeFile(file, `${key}\n`, { mode: 0o600, flag: "wx" });
+    return key;
+  }
+}
+
+async function prepare(app: App, config: Config, baseUrl: string): Promise<void> {
+  const local = await localCredentials(app.database, config.dataDir, baseUrl);
+  if (local === undefined) {
+    process.stdout.write(
+      `\nCallboard is at ${baseUrl}\nIts first token was made before and is not in ${config.dataDir}.\n`,
+    );
+    return;
+  }
+  const caller = await app.authenticator.authenticate(`Bearer ${local.credentials.token}`);
+  await applyModels(app, caller, config.models);
+  const agents = config.project === null ? {} : await applyAgents(app, caller, await loadAgents(config.project));
+  const credentials = { ...local.credentials, agents };
+  await writeCredentials(config.dataDir, credentials);
+  greet(credentials, config, local.fresh);
+}
+
+function greet(credentials: Credentials, config: Config, fresh: boolean): void {
+  const { base_url: baseUrl, token, agents } = credentials;
+  const agent = "ticket-triage" in agents ? "ticket-triage" : (Object.keys(agents)[0] ?? "<agent>");
+  const model = config.models[0];
+  const isDemo = model?.kind === "demo";
+  const shown = fresh ? token : "$CALLBOARD_TOKEN";
+  const lines = [
+    "",
+    `  Callboard   ${baseUrl}`,
+    `  API docs    ${baseUrl}/api/v1/docs`,
+    `  Agents      ${Object.keys(agents).join(", ") || "none"}`,
+    `  Model       ${isDemo ? "demo: built in, deterministic, not a real model. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENAI_BASE_URL for one." : `${model?.model} (${model?.slug})`}`,
+    fresh
+      ? `  Token       ${token}   (shown once; kept in ${join(config.dataDir, "credentials.json")})`
+      : `  Token       in ${join(config.dataDir, "credentials.json")}`,
+    "",
+    "  Try it:",
+    "",
+    ...(fresh
+      ? []
+      : [`    export CALLBOARD_TOKEN=$(node -p 'require("${join(config.dataDir, "credentials.json")}").token')`]),
+    `    curl -s ${baseUrl}/api/v1/agents/${agent}/threads -H "Authorization: Bearer ${shown}" \\`,
+    `      -H "Content-Type: application/json" \\`,
+    `      -d '{"input":{"type":"user.message","text":"Since the update our card reader only shows E-17 and we cannot take cards."}}'`,
+    "",
+    "  Then follow the thread it answers with:",
+    "",
+    `    curl -N ${baseUrl}/api/v1/threads/<thread id>/events/stream -H "Authorization: Bearer ${shown}"`,
+    "",
+  ];
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+/** SIGTERM and SIGINT stop in order; a second one at once. */
+function endOnSignals(app: App, config: Config, log: Logger, last: () => Promise<unknown>): void {
+  let ending = false;
+  const end = (signal: string) => {
+    if (ending) process.exit(1);
+    ending = true;
+    log.info({ signal }, "stopping");
+    const limit = setTimeout(() => process.exit(0), config.graceMs + 2000);
+    app
+      .stop(config.graceMs)
+      .catch((error) => log.error({ error: errorFacts(error) }, "the stop was not clean"))
+      .then(last)
+      .then(() => {
+        clearTimeout(limit);
+        process.exit(0);
+      });
+  };
+  process.on("SIGTERM", () => end("SIGTERM"));
+  process.on("SIGINT", () => end("SIGINT"));
+}
