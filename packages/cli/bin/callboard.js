@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+// Plain JavaScript that every Node reads: the rest of the program needs a new one, so this looks first.
+import { existsSync } from "node:fs";
+
+const [major, minor] = process.versions.node.split(".").map(Number);
+if (major < 24 || (major === 24 && minor < 11)) {
+  console.error(
+    `callboard: needs Node 24.11 or later; this is Node ${process.versions.node}. ` +
+      "Install a newer one from https://nodejs.org, or run it through npm in a project that has it.",
+  );
+  process.exit(1);
+}
+
+// In the repository Node runs the TypeScript itself; a published package brings JavaScript alone.
+const source = new URL("../src/bin.ts", import.meta.url);
+await import(existsSync(source) ? source.href : new URL("../dist/bin.js", import.meta.url).href);

@@ -1,0 +1,226 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { callboard, folder, start } from "./testing/callboard.ts";
+import { entry, usage } from "./testing/events.ts";
+import { json, refuse, scriptedServer, stream } from "./testing/scripted-server.ts";
+
+const thread = { id: "thread_1", state: "running", title: "Parcel\u001b[2J" };
+const run = { id: "run_1", thread_id: "thread_1", state: "queued" };
+const me = {
+  organization: { id: "org_1", name: "Acme" },
+  kind: "user",
+  user: { name: "Ada", email: "ada@acme.test", role: "owner" },
+  token_id: "token_1",
+  scopes: ["agents:read"],
+};
+const agent = "agent_01h455vb4pex5vsknk084sn02q";
+
+describe("threads create", () => {
+  test("--follow prints the agent's words as one text and ends with the run", async () => {
+    const server = await scriptedServer({
+      "POST /agents/support/threads": json({ thread, run }, 201),
+      "GET /threads/thread_1/events/stream?after_seq=0": stream([
+        entry(1, "user.message", { content: [{ type: "text", text: "Where is it?" }] }),
+        entry(2, "agent.message.delta", { message_id: "msg_1", text: "On its " }),
+        entry(3, "agent.message.delta", { message_id: "msg_1", text: "way." }),
+        entry(4, "agent.message", { message_id: "msg_1", text: "On its way.", finish_reason: "stop" }),
+        entry(5, "run.completed", { result: { text: "On its way." }, usage }),
+      ]),
+    });
+    const args = ["threads", "create", "support", "Where is it?", "--follow", "--ref", "order-17"];
+    const variables = ["--var", "TONE=dry", "--var", "VIP:=true"];
+
+    expect(await callboard(server.url, [...args, ...variables])).toEqual({
+      code: 0,
+      stdout: "> Where is it?\nOn its way.\nrun run_1 completed: 12 tokens in, 34 out, $0.0056\n",
+      stderr: "",
+    });
+    expect(server.seen[0]?.headers.authorization).toBe("Bearer cbp_secret");
+    expect(JSON.parse(server.seen[0]?.body ?? "")).toEqual({
+      input: { type: "user.message", content: [{ type: "text", text: "Where is it?" }] },
+      variables: { TONE: "dry", VIP: true },
+      client_external_ref: "order-17",
+    });
+  });
+
+  test("--file uploads first and attaches the file to the message", async () => {
+    const server = await scriptedServer({
+      "POST /agents/support/files": json({ id: "file_1" }, 201),
+      "POST /agents/support/threads": json({ thread, run }, 201),
+    });
+    const cwd = await folder();
+    await writeFile(join(cwd, "list.csv"), "a,b\n");
+    const outcome = await callboard(server.url, ["threads", "create", "support", "Read it", "--file", "list.csv"], cwd);
+    expect(outcome).toMatchObject({ code: 0, stdout: "thread  thread_1\nrun     run_1\nstate   queued\n" });
+    expect(server.seen[0]?.body).toContain('filename="list.csv"\r\nContent-Type: text/csv\r\n\r\na,b\n\r\n');
+    expect(JSON.parse(server.seen[1]?.body ?? "")).toEqual({
+      input: {
+        type: "user.message",
+        content: [
+          { type: "text", text: "Read it" },
+          { type: "file", file_id: "file_1" },
+        ],
+      },
+      files: ["file_1"],
+    });
+  });
+
+  test("a run that fails makes exit code 3, and --json prints one event per line", async () => {
+    const failed = entry(2, "run.failed", { error: { code: "timeout", message: "too slow", retryable: true }, usage });
+    const events = [entry(1, "run.started", { attempt: 1 }), failed];
+    const server = await scriptedServer({
+      "POST /agents/support/threads": json({ thread, run }, 201),
+      "GET /threads/thread_1/events/stream?after_seq=0": stream(events),
+    });
+    const outcome = await callboard(server.url, ["threads", "create", "support", "hi", "--follow", "--json"]);
+    expect(outcome).toEqual({
+      code: 3,
+      stdout: events.map((event) => `${JSON.stringify(event)}\n`).join(""),
+      stderr: "",
+    });
+  });
+});
+
+describe("answers", () => {
+  test("are fields or JSON", async () => {
+    const server = await scriptedServer({ "GET /me": json(me) });
+    const forPeople = await callboard(server.url, ["me"]);
+    expect(forPeople.stdout).toContain("email            ada@acme.test\n");
+    const forPrograms = await callboard(server.url, ["--json", "me"]);
+    expect(forPrograms).toEqual({ code: 0, stdout: `${JSON.stringify(me)}\n`, stderr: "" });
+  });
+
+  test("in a list are a table without control characters, and the next page is named", async () => {
+    const row = { ...thread, client_external_ref: null, updated_at: "2026-01-31T09:30:00.000Z" };
+    const server = await scriptedServer({
+      "GET /agents/support/threads?limit=1": json({ data: [row], next_cursor: "c1" }),
+    });
+    const outcome = await callboard(server.url, ["threads", "list", "support", "--limit", "1"]);
+    expect(outcome.stdout.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
+      ["id", "state", "title", "client_external_ref", "updated_at"],
+      ["thread_1", "running", "Parcel[2J", "-", "2026-01-31T09:30:00.000Z"],
+      [""],
+    ]);
+    expect(outcome.stderr).toBe("there are more: --cursor c1\n");
+  });
+});
+
+test("events decide sends the decision", async () => {
+  const sent = { thread, events: [{ type: "permission.decision", event_id: "event_9", seq: 9, run }] };
+  const server = await scriptedServer({ "POST /threads/thread_1/events": json(sent) });
+  const args = ["events", "decide", "thread_1", "perm_1", "deny", "--message", "too much"];
+  expect(await callboard(server.url, args)).toMatchObject({ code: 0, stderr: "" });
+  expect(JSON.parse(server.seen[0]?.body ?? "")).toEqual({
+    type: "permission.decision",
+    permission_id: "perm_1",
+    decision: "deny",
+    message: "too much",
+  });
+});
+
+test("tokens create finds agents by slug and prints the secret", async () => {
+  const created = { token: { id: "token_2", label: "ci" }, secret: "cbs_new" };
+  const server = await scriptedServer({
+    "GET /agents/support": json({ id: agent }),
+    "POST /tokens": json(created, 201),
+  });
+  const args = ["tokens", "create", "--kind", "service", "--label", "ci", "--scope", "threads:read", "--scope"];
+  const more = ["threads:write", "--agent", "support", "--expires-in-days", "never"];
+  const outcome = await callboard(server.url, [...args, ...more]);
+  expect(outcome).toMatchObject({ code: 0, stdout: "id      token_2\nlabel   ci\nsecret  cbs_new\n" });
+  expect(JSON.parse(server.seen.at(-1)?.body ?? "")).toEqual({
+    kind: "service",
+    label: "ci",
+    scopes: ["threads:read", "threads:write"],
+    agent_ids: [agent],
+    expires_in_days: null,
+  });
+});
+
+describe("files download", () => {
+  const answers = {
+    "GET /files/file_1": json({ id: "file_1", name: "report.txt" }),
+    "GET /files/file_1/content": ((response) => void response.end("whole\n")) as ReturnType<typeof json>,
+  };
+
+  test("writes the file under its own name, and never over another", async () => {
+    const server = await scriptedServer(answers);
+    const cwd = await folder();
+    expect(await callboard(server.url, ["files", "download", "file_1"], cwd)).toMatchObject({ code: 0 });
+    expect(await readFile(join(cwd, "report.txt"), "utf8")).toBe("whole\n");
+    expect(await callboard(server.url, ["files", "download", "file_1"], cwd)).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: "callboard: report.txt exists already; give another --output\n",
+    });
+  });
+
+  test("--output - writes to standard output", async () => {
+    const server = await scriptedServer(answers);
+    const outcome = await callboard(server.url, ["files", "download", "file_1", "--output", "-"]);
+    expect(outcome).toEqual({ code: 0, stdout: "whole\n", stderr: "" });
+  });
+});
+
+describe("what goes wrong", () => {
+  test("at the server is one line with code, message and request id, and exit code 1", async () => {
+    const fields = [{ path: "input.text", message: "expected text" }];
+    const server = await scriptedServer({
+      "POST /threads/thread_1/events": refuse(422, "invalid_request", "the body\nis wrong", { fields }),
+    });
+    expect(await callboard(server.url, ["events", "send", "thread_1", "hi"])).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: "callboard: invalid_request: the body is wrong; input.text: expected text (request req_1)\n",
+    });
+  });
+
+  test("on the way to the server says what the system said", async () => {
+    const outcome = await callboard("http://127.0.0.1:2", ["agents", "publish", "support"]);
+    expect(outcome.code).toBe(1);
+    expect(outcome.stderr).toMatch(/^callboard: no answer from the server: .*ECONNREFUSED.*\n$/);
+  });
+
+  test.each([
+    ["an unknown command", ["bogus"], "unknown command 'bogus'"],
+    ["a wrong decision", ["events", "decide", "t", "p", "maybe"], "allow_once, allow_for_thread, deny"],
+    ["a missing argument", ["threads", "get"], "missing required argument 'thread'"],
+    ["--follow without a text", ["threads", "create", "support", "--follow"], "expected a text with --follow"],
+    ["a file that is not there", ["files", "upload", "gone.txt", "--agent", "a"], "found nothing at gone.txt"],
+    ["admin init without a database", ["admin", "init", "--email", "a@b.c", "--organization", "A"], "DATABASE_URL"],
+  ])("in the command line is exit code 2: %s", async (_, args, message) => {
+    const outcome = await callboard("http://127.0.0.1:1", args);
+    expect(outcome).toMatchObject({ code: 2, stdout: "" });
+    expect(outcome.stderr).toContain(message);
+  });
+});
+
+test("Ctrl-C ends events follow without a word", async () => {
+  const server = await scriptedServer({
+    "GET /threads/thread_1/events/stream?after_seq=3": stream([entry(4, "run.started", { attempt: 1 })]),
+  });
+  const env = { CALLBOARD_URL: server.url, CALLBOARD_TOKEN: "cbp_secret" };
+  const following = start(["events", "follow", "thread_1", "--after", "3"], env, await folder());
+  await following.stdoutHas("run run_1 started\n");
+  following.child.kill("SIGINT");
+  expect(await following.outcome).toEqual({ code: 130, stdout: "run run_1 started\n", stderr: "" });
+});
+
+test("without flags and environment, a local server's credentials are used", async () => {
+  const server = await scriptedServer({ "GET /me": json(me) });
+  const cwd = await folder();
+  await mkdir(join(cwd, ".callboard"));
+  const credentials = JSON.stringify({ base_url: server.url, token: "cbp_local" });
+  await writeFile(join(cwd, ".callboard/credentials.json"), credentials);
+  expect(await start(["me"], {}, cwd).outcome).toMatchObject({ code: 0 });
+  expect(server.seen[0]?.headers.authorization).toBe("Bearer cbp_local");
+});
+
+test("an old Node is told what to do", async () => {
+  const pretend = "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.19.2' } })";
+  const nodeArgs = ["--import", `data:text/javascript,${encodeURIComponent(pretend)}`];
+  const outcome = await start(["--help"], {}, await folder(), nodeArgs).outcome;
+  expect(outcome).toMatchObject({ code: 1, stdout: "" });
+  expect(outcome.stderr).toContain("needs Node 24.11 or later; this is Node 20.19.2");
+});

@@ -1,0 +1,48 @@
+/** What went wrong, as one line and an exit code. */
+import { CallboardApiError, CallboardConnectionError } from "@callboard/client";
+import { plain } from "./output.ts";
+
+export const exitCode = {
+  /** The server refused, could not be reached, or a file could not be read or written. */
+  failed: 1,
+  /** The command line itself is wrong. */
+  usage: 2,
+  /** The run that was followed failed or was canceled. */
+  runFailed: 3,
+  /** Ctrl-C: 128 + SIGINT. */
+  interrupted: 130,
+} as const;
+
+/** The command line asks for something that cannot be; the message says what is expected. */
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "UsageError";
+  }
+}
+
+export function toReport(error: unknown): { line: string; exitCode: number } {
+  if (error instanceof UsageError) return { line: error.message, exitCode: exitCode.usage };
+  return { line: lineOf(error), exitCode: exitCode.failed };
+}
+
+function lineOf(error: unknown): string {
+  if (error instanceof CallboardApiError) {
+    const fields = (error.details.fields ?? []).map(({ path, message }) => `; ${path}: ${message}`).join("");
+    const request = error.requestId === undefined ? "" : ` (request ${error.requestId})`;
+    return oneLine(`${error.code}: ${error.message}${fields}${request}`);
+  }
+  if (error instanceof CallboardConnectionError) return oneLine(`${error.message}: ${deepest(error).message}`);
+  if (!(error instanceof Error)) return oneLine(String(error));
+  // Errors of the system and of our catalogue carry a code and speak for themselves; others are bugs.
+  const isKnown = "code" in error && typeof error.code === "string" && !(error instanceof TypeError);
+  return isKnown ? oneLine(`${error.message}`) : (error.stack ?? error.message);
+}
+
+function deepest(error: Error): Error {
+  // A host with several addresses fails with an AggregateError whose own message is empty.
+  const next = error instanceof AggregateError ? error.errors[0] : error.cause;
+  return next instanceof Error ? deepest(next) : error;
+}
+
+const oneLine = (text: string): string => plain(text).replace(/\s*[\r\n]+\s*/g, " ");

@@ -1,0 +1,36 @@
+/** The whole command line. */
+import { Command } from "commander";
+import { addAgentCommands } from "./commands/agents.ts";
+import { addEventCommands } from "./commands/events.ts";
+import { addFileCommands } from "./commands/files.ts";
+import { addMeCommand } from "./commands/me.ts";
+import { addRunCommands } from "./commands/runs.ts";
+import { addServerCommands } from "./commands/server.ts";
+import { addThreadCommands } from "./commands/threads.ts";
+import { addTokenCommands } from "./commands/tokens.ts";
+import { contextFrom } from "./context.ts";
+
+const exits = `
+Exit codes: 0 done, 1 the server refused or could not be reached, 2 wrong usage,
+3 the run that was followed failed or was canceled, 130 Ctrl-C.`;
+
+export function createProgram(env: NodeJS.ProcessEnv): Command {
+  const program = new Command("callboard")
+    .description("Run a Callboard server, and talk to one.")
+    .option("--base-url <url>", "address of the server (default: CALLBOARD_URL, then the local server's)")
+    .option("--token <secret>", "who is asking (default: CALLBOARD_TOKEN, then the local server's)")
+    .option("--json", "print JSON, one value per line")
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText("after", exits)
+    .exitOverride();
+  const contextOf = contextFrom(env);
+  addServerCommands(program, env);
+  addThreadCommands(program, contextOf);
+  addEventCommands(program, contextOf);
+  addRunCommands(program, contextOf);
+  addFileCommands(program, contextOf);
+  addAgentCommands(program, contextOf);
+  addTokenCommands(program, contextOf);
+  addMeCommand(program, contextOf);
+  return program;
+}

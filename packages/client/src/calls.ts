@@ -1,0 +1,87 @@
+/**
+ * Method and path of every route, for the running client.
+ *
+ * The protocol's own table carries schemas, which a fetch-only client has no use for. `satisfies` holds
+ * this copy to it: a route that is missing, renamed or changed there does not compile here.
+ */
+import type { RouteName, Routes } from "@callboard/protocol";
+
+type Shape<N extends RouteName> = { method: Routes[N]["method"]; path: Routes[N]["path"] } & (Routes[N] extends {
+  idempotent: true;
+}
+  ? { idempotent: true }
+  : { idempotent?: never });
+
+export const calls = {
+  "threads.create": { method: "POST", path: "/agents/{agent_id}/threads", idempotent: true },
+  "threads.list": { method: "GET", path: "/agents/{agent_id}/threads" },
+  "threads.get": { method: "GET", path: "/threads/{thread_id}" },
+  "threads.update": { method: "PATCH", path: "/threads/{thread_id}" },
+  "threads.archive": { method: "POST", path: "/threads/{thread_id}/archive" },
+  "threads.unarchive": { method: "POST", path: "/threads/{thread_id}/unarchive" },
+  "threads.delete": { method: "DELETE", path: "/threads/{thread_id}" },
+
+  "events.send": { method: "POST", path: "/threads/{thread_id}/events", idempotent: true },
+  "events.list": { method: "GET", path: "/threads/{thread_id}/events" },
+  "events.stream": { method: "GET", path: "/threads/{thread_id}/events/stream" },
+
+  "runs.create": { method: "POST", path: "/agents/{agent_id}/runs", idempotent: true },
+  "runs.createRaw": { method: "POST", path: "/runs", idempotent: true },
+  "runs.list": { method: "GET", path: "/runs" },
+  "runs.get": { method: "GET", path: "/runs/{run_id}" },
+  "runs.cancel": { method: "POST", path: "/runs/{run_id}/cancel" },
+  "runs.transcript": { method: "GET", path: "/runs/{run_id}/transcript" },
+
+  "files.uploadToAgent": { method: "POST", path: "/agents/{agent_id}/files", idempotent: true },
+  "files.uploadToThread": { method: "POST", path: "/threads/{thread_id}/files", idempotent: true },
+  "files.list": { method: "GET", path: "/threads/{thread_id}/files" },
+  "files.get": { method: "GET", path: "/files/{file_id}" },
+  "files.download": { method: "GET", path: "/files/{file_id}/content" },
+  "files.delete": { method: "DELETE", path: "/files/{file_id}" },
+
+  "agents.list": { method: "GET", path: "/agents" },
+  "agents.create": { method: "POST", path: "/agents", idempotent: true },
+  "agents.get": { method: "GET", path: "/agents/{agent_id}" },
+  "agents.update": { method: "PATCH", path: "/agents/{agent_id}" },
+  "agents.delete": { method: "DELETE", path: "/agents/{agent_id}" },
+  "agents.publish": { method: "POST", path: "/agents/{agent_id}/publish" },
+  "agents.unpublish": { method: "POST", path: "/agents/{agent_id}/unpublish" },
+  "agents.versions": { method: "GET", path: "/agents/{agent_id}/versions" },
+  "agents.version": { method: "GET", path: "/agents/{agent_id}/versions/{version}" },
+  "agents.activate": { method: "POST", path: "/agents/{agent_id}/versions/{version}/activate" },
+  "agents.diff": { method: "GET", path: "/agents/{agent_id}/diff" },
+  "agents.getAccess": { method: "GET", path: "/agents/{agent_id}/access" },
+  "agents.setAccess": { method: "PUT", path: "/agents/{agent_id}/access" },
+
+  "tools.list": { method: "GET", path: "/tools" },
+
+  "models.list": { method: "GET", path: "/model-connections" },
+  "models.create": { method: "POST", path: "/model-connections", idempotent: true },
+  "models.get": { method: "GET", path: "/model-connections/{connection_id}" },
+  "models.update": { method: "PATCH", path: "/model-connections/{connection_id}" },
+  "models.delete": { method: "DELETE", path: "/model-connections/{connection_id}" },
+
+  "me.get": { method: "GET", path: "/me" },
+
+  "organization.get": { method: "GET", path: "/organization" },
+  "organization.update": { method: "PATCH", path: "/organization" },
+
+  "members.list": { method: "GET", path: "/members" },
+  "members.add": { method: "POST", path: "/members", idempotent: true },
+  "members.update": { method: "PATCH", path: "/members/{user_id}" },
+  "members.remove": { method: "DELETE", path: "/members/{user_id}" },
+
+  "groups.list": { method: "GET", path: "/groups" },
+  "groups.create": { method: "POST", path: "/groups", idempotent: true },
+  "groups.update": { method: "PATCH", path: "/groups/{group_id}" },
+  "groups.delete": { method: "DELETE", path: "/groups/{group_id}" },
+
+  "audit.list": { method: "GET", path: "/audit" },
+
+  "tokens.list": { method: "GET", path: "/tokens" },
+  "tokens.create": { method: "POST", path: "/tokens", idempotent: true },
+  "tokens.revoke": { method: "POST", path: "/tokens/{token_id}/revoke" },
+} as const satisfies { [N in RouteName]: Shape<N> };
+
+/** What the transport needs to know of a route. */
+export type Call = { method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE"; path: string; idempotent?: true };

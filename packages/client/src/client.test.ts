@@ -1,0 +1,148 @@
+import { routes } from "@callboard/protocol";
+import { describe, expect, test } from "vitest";
+import { type CallboardClient, createClient } from "./client.ts";
+import { scriptedServer, sendJson } from "./testing/scripted-server.ts";
+
+const user = { type: "user.message" as const, text: "hi" };
+const draft = { name: "Support" };
+
+/** One call of every verb that is one request, and the request it must become: method, path, body. */
+const verbs: Record<string, [(client: CallboardClient) => Promise<unknown>, string, unknown?]> = {
+  "threads.create": [
+    (c) => c.threads.create("support", { input: user, variables: { VIP: true } }),
+    "POST /agents/support/threads",
+    { input: user, variables: { VIP: true } },
+  ],
+  "threads.list": [
+    (c) => c.threads.list("support", { limit: 5, archived: false, state: "idle", cursor: undefined }),
+    "GET /agents/support/threads?limit=5&archived=false&state=idle",
+  ],
+  "threads.get": [(c) => c.threads.get("thread_1"), "GET /threads/thread_1"],
+  "threads.update": [(c) => c.threads.update("thread_1", { title: null }), "PATCH /threads/thread_1", { title: null }],
+  "threads.archive": [(c) => c.threads.archive("thread_1"), "POST /threads/thread_1/archive"],
+  "threads.unarchive": [(c) => c.threads.unarchive("thread_1"), "POST /threads/thread_1/unarchive"],
+  "threads.delete": [(c) => c.threads.delete("thread_1"), "DELETE /threads/thread_1"],
+  "events.send": [
+    (c) => c.events.send("thread_1", { events: [user] }),
+    "POST /threads/thread_1/events",
+    { events: [user] },
+  ],
+  "events.list": [
+    (c) => c.events.list("thread_1", { after_seq: 7, types: ["run.completed", "run.failed"] }),
+    "GET /threads/thread_1/events?after_seq=7&types=run.completed%2Crun.failed",
+  ],
+  "runs.create": [(c) => c.runs.create("support", { input: user }), "POST /agents/support/runs", { input: user }],
+  "runs.createRaw": [(c) => c.runs.createRaw({ input: user, config: {} }), "POST /runs", { input: user, config: {} }],
+  "runs.list": [(c) => c.runs.list({ state: "running" }), "GET /runs?state=running"],
+  "runs.get": [(c) => c.runs.get("run_1"), "GET /runs/run_1"],
+  "runs.cancel": [(c) => c.runs.cancel("run_1"), "POST /runs/run_1/cancel"],
+  "runs.transcript": [(c) => c.runs.transcript("run_1"), "GET /runs/run_1/transcript"],
+  "files.list": [(c) => c.files.list("thread_1", { kind: "artifact" }), "GET /threads/thread_1/files?kind=artifact"],
+  "files.get": [(c) => c.files.get("file_1"), "GET /files/file_1"],
+  "files.download": [(c) => c.files.download("file_1"), "GET /files/file_1/content"],
+  "files.delete": [(c) => c.files.delete("file_1"), "DELETE /files/file_1"],
+  "agents.list": [(c) => c.agents.list({ limit: 2 }), "GET /agents?limit=2"],
+  "agents.create": [(c) => c.agents.create({ slug: "support", draft }), "POST /agents", { slug: "support", draft }],
+  "agents.get": [(c) => c.agents.get("a/b c"), "GET /agents/a%2Fb%20c"],
+  "agents.update": [(c) => c.agents.update("support", { draft }), "PATCH /agents/support", { draft }],
+  "agents.delete": [(c) => c.agents.delete("support"), "DELETE /agents/support"],
+  "agents.publish": [(c) => c.agents.publish("support"), "POST /agents/support/publish"],
+  "agents.unpublish": [(c) => c.agents.unpublish("support"), "POST /agents/support/unpublish"],
+  "agents.versions": [(c) => c.agents.versions("support"), "GET /agents/support/versions"],
+  "agents.version": [(c) => c.agents.version("support", 2), "GET /agents/support/versions/2"],
+  "agents.activate": [(c) => c.agents.activate("support", 2), "POST /agents/support/versions/2/activate"],
+  "agents.diff": [(c) => c.agents.diff("support", { from: "1" }), "GET /agents/support/diff?from=1"],
+  "agents.getAccess": [(c) => c.agents.getAccess("support"), "GET /agents/support/access"],
+  "agents.setAccess": [
+    (c) => c.agents.setAccess("support", { users: [], groups: [] }),
+    "PUT /agents/support/access",
+    { users: [], groups: [] },
+  ],
+  "tools.list": [(c) => c.tools.list(), "GET /tools"],
+  "models.list": [(c) => c.models.list(), "GET /model-connections"],
+  "models.create": [
+    (c) => c.models.create({ slug: "demo", kind: "demo" }),
+    "POST /model-connections",
+    { slug: "demo", kind: "demo" },
+  ],
+  "models.get": [(c) => c.models.get("model_1"), "GET /model-connections/model_1"],
+  "models.update": [
+    (c) => c.models.update("model_1", { api_key: null }),
+    "PATCH /model-connections/model_1",
+    { api_key: null },
+  ],
+  "models.delete": [(c) => c.models.delete("model_1"), "DELETE /model-connections/model_1"],
+  "me.get": [(c) => c.me.get(), "GET /me"],
+  "organization.get": [(c) => c.organization.get(), "GET /organization"],
+  "organization.update": [(c) => c.organization.update({ name: "Acme" }), "PATCH /organization", { name: "Acme" }],
+  "members.list": [(c) => c.members.list(), "GET /members"],
+  "members.add": [
+    (c) => c.members.add({ email: "a@acme.test", name: "A" }),
+    "POST /members",
+    { email: "a@acme.test", name: "A" },
+  ],
+  "members.update": [(c) => c.members.update("user_1", { role: "admin" }), "PATCH /members/user_1", { role: "admin" }],
+  "members.remove": [(c) => c.members.remove("user_1"), "DELETE /members/user_1"],
+  "groups.list": [(c) => c.groups.list(), "GET /groups"],
+  "groups.create": [(c) => c.groups.create({ slug: "g", name: "G" }), "POST /groups", { slug: "g", name: "G" }],
+  "groups.update": [(c) => c.groups.update("group_1", { name: "H" }), "PATCH /groups/group_1", { name: "H" }],
+  "groups.delete": [(c) => c.groups.delete("group_1"), "DELETE /groups/group_1"],
+  "audit.list": [(c) => c.audit.list({ cursor: "abc" }), "GET /audit?cursor=abc"],
+  "tokens.list": [(c) => c.tokens.list(), "GET /tokens"],
+  "tokens.create": [(c) => c.tokens.create({ label: "ci" }), "POST /tokens", { label: "ci" }],
+  "tokens.revoke": [(c) => c.tokens.revoke("token_1"), "POST /tokens/token_1/revoke"],
+};
+
+test("every route has a verb of its name", () => {
+  const client = createClient({ baseUrl: "http://callboard.test" });
+  const names = Object.entries(client).flatMap(([group, calls]) =>
+    Object.keys(calls).map((verb) => `${group}.${verb}`),
+  );
+  const beyondRoutes = ["events.follow", "runs.wait", "threads.run"];
+  const expected = [...Object.keys(routes).filter((name) => name !== "events.stream"), ...beyondRoutes];
+  expect(names.sort()).toEqual(expected.sort());
+});
+
+describe("each verb becomes its request", () => {
+  const elsewhere = ["events.stream", "files.uploadToAgent", "files.uploadToThread"];
+
+  test("and none is forgotten here", () => {
+    expect(Object.keys(verbs).sort()).toEqual(
+      Object.keys(routes)
+        .filter((name) => !elsewhere.includes(name))
+        .sort(),
+    );
+  });
+
+  test.each(Object.entries(verbs))("%s", async (name, [use, expected, body]) => {
+    const { status, ...route } = routes[name as keyof typeof routes];
+    const answer = { answered: name };
+    const server = await scriptedServer((_, response) => {
+      if (status === 204) response.writeHead(204).end();
+      else sendJson(response, status, answer);
+    });
+    const client = createClient({ baseUrl: `${server.url}/`, token: "cbp_secret", headers: { "x-from": "test" } });
+
+    const got = await use(client);
+
+    const [seen] = server.seen;
+    expect(`${seen?.method} ${seen?.url}`).toBe(expected.replace(" ", " /api/v1"));
+    expect(seen?.body.toString()).toBe(body === undefined ? "" : JSON.stringify(body));
+    expect(seen?.headers).toMatchObject({ authorization: "Bearer cbp_secret", "x-from": "test" });
+    expect(typeof seen?.headers["idempotency-key"]).toBe("idempotent" in route ? "string" : "undefined");
+    if (name === "files.download") expect(await (got as Response).json()).toEqual(answer);
+    else expect(got).toEqual(status === 204 ? undefined : answer);
+  });
+});
+
+test("an empty id is refused instead of reaching another route", async () => {
+  const client = createClient({ baseUrl: "http://callboard.test" });
+  await expect(client.threads.delete("")).rejects.toThrow("expected a value for thread_id");
+  await expect(client.files.get("..")).rejects.toThrow("expected a value for file_id");
+});
+
+test("waitSeconds becomes the Prefer header, in whole seconds", async () => {
+  const server = await scriptedServer((_, response) => sendJson(response, 200, {}));
+  await createClient({ baseUrl: server.url }).runs.get("run_1", { waitSeconds: 1.2 });
+  expect(server.seen[0]?.headers.prefer).toBe("wait=2");
+});

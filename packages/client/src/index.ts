@@ -1,0 +1,49 @@
+/** Typed client for the Callboard API: plain fetch, Node 20.3 or later and browsers. */
+
+// What they answer
+export type {
+  Agent,
+  AgentAccess,
+  AgentConfig,
+  AgentDiff,
+  AgentVersion,
+  AuditEntry,
+  CreatedToken,
+  ErrorCode,
+  Event,
+  EventData,
+  EventList,
+  EventType,
+  File,
+  Group,
+  Me,
+  Member,
+  ModelConnection,
+  Organization,
+  Run,
+  RunError,
+  RunErrorCode,
+  RunResult,
+  RunState,
+  SendEventsAnswer,
+  Thread,
+  ThreadAnswer,
+  ThreadState,
+  Token,
+  ToolInfo,
+  Transcript,
+  Usage,
+} from "@callboard/protocol";
+// The client
+export { type CallboardClient, createClient } from "./client.ts";
+// What it throws
+export { CallboardApiError, CallboardConnectionError, CallboardTimeoutError } from "./errors.ts";
+// What its verbs take
+export type { FollowOptions, FollowUntil } from "./follow.ts";
+// Lists, page by page
+export { paginate } from "./paginate.ts";
+export type { ThreadRunInput } from "./threads.ts";
+export type { ClientOptions } from "./transport.ts";
+export type { CreateOptions, Page, PreferWait, QueryInput, RequestOptions } from "./types.ts";
+export type { Upload } from "./upload.ts";
+export type { WaitOptions } from "./wait.ts";

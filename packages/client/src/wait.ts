@@ -1,0 +1,55 @@
+/** Waits for the end of a run. */
+import type { Run } from "@callboard/protocol";
+import { backoffMs, sleep } from "./backoff.ts";
+import { CallboardTimeoutError, isPassing } from "./errors.ts";
+import type { Transport } from "./transport.ts";
+
+/** Seconds of one request; below the idle limit of common proxies. */
+const WAIT_SECONDS = 25;
+/** An answer that comes sooner than this without an end means the server does not hold answers. */
+const SOON_MS = 500;
+
+export type WaitOptions = {
+  /** Rejects with CallboardTimeoutError after this long. Default: wait as long as it takes. */
+  timeoutMs?: number | undefined;
+  /** Ends the waiting, not the run; the call rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+};
+
+/**
+ * The run, once it is completed, failed or canceled. A run that waits for a person's permission has not
+ * ended. Once the first answer came, passing failures (a restart of the server) are waited out.
+ *
+ * @throws CallboardTimeoutError, not_found
+ */
+export async function waitForRun(
+  transport: Transport,
+  runId: string,
+  { timeoutMs, signal }: WaitOptions = {},
+): Promise<Run> {
+  const timeout = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
+  const either = [signal, timeout].filter((each) => each !== undefined);
+  const stop = either.length > 0 ? AbortSignal.any(either) : undefined;
+  let run: Run | undefined;
+  try {
+    for (let failures = 0; ; ) {
+      const askedAtMs = Date.now();
+      try {
+        const waitSeconds = timeoutMs === undefined ? WAIT_SECONDS : Math.min(WAIT_SECONDS, timeoutMs / 1000);
+        run = await transport.call("runs.get", { params: { run_id: runId }, waitSeconds, signal: stop });
+        if (isEnded(run)) return run;
+        failures = 0;
+        if (Date.now() - askedAtMs < SOON_MS) await sleep(SOON_MS, stop);
+      } catch (error) {
+        stop?.throwIfAborted();
+        if (run === undefined || !isPassing(error)) throw error;
+        await sleep(backoffMs(failures++, SOON_MS, 15_000), stop);
+      }
+    }
+  } catch (error) {
+    if (timeout?.aborted && !signal?.aborted) throw new CallboardTimeoutError(runId, timeoutMs as number, run);
+    throw error;
+  }
+}
+
+const isEnded = (run: Run): boolean => run.state === "completed" || run.state === "failed" || run.state === "canceled";
