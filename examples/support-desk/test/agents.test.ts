@@ -1,0 +1,45 @@
+import { readdirSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import escalationDesk from "../agents/escalation-desk.ts";
+import helpCenter from "../agents/help-center.ts";
+import ticketTriage from "../agents/ticket-triage.ts";
+
+const agents = { "escalation-desk": escalationDesk, "help-center": helpCenter, "ticket-triage": ticketTriage };
+const namesIn = (folder: string) =>
+  readdirSync(new URL(`../${folder}/`, import.meta.url)).map((name) => name.replace(/\.ts$/, ""));
+
+test("every file in agents is tested here", () => {
+  expect(namesIn("agents").toSorted()).toEqual(Object.keys(agents).toSorted());
+});
+
+describe.each(Object.entries(agents))("%s", (_slug, { definition }) => {
+  const { instructions = "", variables = {} } = definition;
+  const has = (definition.tools ?? []).map((one) => (typeof one === "string" ? one : one.name));
+
+  test("has tools that exist", () => {
+    for (const name of has) expect(namesIn("tools")).toContain(name);
+  });
+
+  test("declares the variables that its instructions use, and no others", () => {
+    const used = [...instructions.matchAll(/\$\{([A-Z][A-Z0-9_]*)(?::-[^}]*)?\}/g)].map((match) => match[1]);
+    expect([...new Set(used)].toSorted()).toEqual(Object.keys(variables).toSorted());
+  });
+
+  test("names only tools that it has", () => {
+    // `escalate` is a word of its own, so only names with an underscore are surely names.
+    for (const name of namesIn("tools").filter((one) => one.includes("_"))) {
+      if (instructions.includes(name)) expect(has).toContain(name);
+    }
+  });
+});
+
+test("the triage agent's product is any, unless a caller says otherwise", () => {
+  expect(ticketTriage.definition.variables?.PRODUCT).toMatchObject({
+    schema: { enum: ["any", "Dovetill", "Skeinbook", "Mossgate", "Account"] },
+    default: "any",
+  });
+});
+
+test("the escalation desk asks a person before it escalates", () => {
+  expect(escalationDesk.definition.tools).toContainEqual({ name: "escalate", approval: "always" });
+});
