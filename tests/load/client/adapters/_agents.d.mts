@@ -1,0 +1,2 @@
+export const AGENTS: Record<string, string>;
+export function count(text: string): number;

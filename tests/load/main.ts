@@ -1,0 +1,189 @@
+/**
+ * `npm run bench`: the work W1–W6 against this server and against the floors, in the same run.
+ *
+ * The server and its PostgreSQL have one core; the model and the load client share the other. A floor relays
+ * the model's stream and stores one commit a run (`pg`) or nothing (`none`): what the machine can do when the
+ * server does almost nothing. Absolute rates depend on the machine; the ratios are what is kept.
+ *
+ *   npm run bench [-- --only w1,w2 --secs 4 --out result.json]
+ */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs, promisify } from "node:util";
+import { startPostgres } from "../../packages/server/src/storage/embedded.ts";
+import { AGENTS } from "./client/adapters/_agents.mjs";
+import { report } from "./report.ts";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, "../..");
+const { values: options } = parseArgs({
+  options: {
+    only: { type: "string", default: "w1,w2,w3,w4,w6,w5" },
+    secs: { type: "string", default: "4" },
+    conc: { type: "string", default: "1,16,64" },
+    idle: { type: "string", default: "1000" },
+    floors: { type: "string", default: "pg,none" },
+    out: { type: "string" },
+  },
+});
+const PORTS = { model: 4010, floorPg: 4111, floorNone: 4112, server: 4120 };
+const children: ChildProcess[] = [];
+
+/** Starts a program on one core; resolves when its address answers. */
+async function start(core: number, args: string[], env: Record<string, string>, url: string): Promise<ChildProcess> {
+  const child = spawn("taskset", ["-c", String(core), process.execPath, ...args], {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  children.push(child);
+  for (let tries = 0; tries < 400; tries++) {
+    if (child.exitCode !== null) throw new Error(`${args[0]} ended with code ${child.exitCode}`);
+    if (
+      await fetch(url).then(
+        () => true,
+        () => false,
+      )
+    )
+      return child;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${args[0]} does not answer at ${url}`);
+}
+
+const run = promisify(execFile);
+
+/** One pass of the load client. @returns its results by work */
+async function load(
+  adapter: string,
+  base: string,
+  pids: Record<string, number>,
+  more: string[],
+): Promise<Record<string, unknown>> {
+  const out = join(await mkdtemp(join(tmpdir(), "callboard-load-")), "result.json");
+  const args = [
+    ...["--adapter", join(here, "client/adapters", `${adapter}.mjs`), "--base", base, "--out", out],
+    ...[
+      "--only",
+      more.includes("--only") ? "w1" : options.only,
+      "--secs",
+      options.secs,
+      "--conc",
+      options.conc,
+      "--idle",
+      options.idle,
+    ],
+    ...Object.entries(pids).flatMap(([name, pid]) => [`--${name}`, String(pid)]),
+    ...more,
+  ];
+  await run("taskset", ["-c", "1", process.execPath, join(here, "client/bench.mjs"), ...args], { maxBuffer: 1 << 26 });
+  const text = await readFile(out, "utf8");
+  await rm(dirname(out), { recursive: true });
+  return (JSON.parse(text) as { results: Record<string, unknown> }).results;
+}
+
+/** An organization whose agents are the scenarios of the mock model. */
+async function prepare(base: string, token: string): Promise<string[]> {
+  const call = async (method: string, path: string, body?: unknown): Promise<{ id: string }> => {
+    const answer = await fetch(`${base}/api/v1${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+    return (await answer.json()) as { id: string };
+  };
+  const base_url = `http://127.0.0.1:${PORTS.model}/v1`;
+  await call("POST", "/model-connections", {
+    slug: "mock",
+    kind: "openai-compatible",
+    base_url,
+    default_model: "mock-t20",
+    is_default: true,
+  });
+  const settings = ["--set", `token=${token}`];
+  for (const [key, model] of Object.entries(AGENTS as Record<string, string>)) {
+    const tools = key === "k3" ? [{ name: "lookup" }] : [];
+    const draft = { name: key, instructions: "", model: { id: model }, tools, limits: { timeout_ms: 3_600_000 } };
+    const { id } = await call("POST", "/agents", { slug: key, draft });
+    await call("POST", `/agents/${id}/publish`);
+    settings.push("--set", `agent.${key}=${id}`);
+  }
+  return settings;
+}
+
+async function main(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "callboard-bench-"));
+  await chmod(folder, 0o711); // PostgreSQL's own user goes through it
+  const postgres = await startPostgres({ dataDir: join(folder, "postgres") });
+  await run("taskset", ["-a", "-c", "-p", "0", String(postgres.pid)]);
+  try {
+    const model = await start(
+      1,
+      [join(here, "mock-model.mjs")],
+      { PORT: String(PORTS.model) },
+      `http://127.0.0.1:${PORTS.model}/stats`,
+    );
+    const results: Record<string, Record<string, unknown>> = {};
+    const dbpid = postgres.pid;
+    const mockpid = model.pid as number;
+    const modelUrl = `http://127.0.0.1:${PORTS.model}`;
+
+    results.model = await load("raw", modelUrl, { mockpid }, ["--conc", "1"]);
+    for (const floor of options.floors.split(",").filter(Boolean)) {
+      const port = floor === "pg" ? PORTS.floorPg : PORTS.floorNone;
+      const env = {
+        PORT: String(port),
+        STORE: floor,
+        DB: postgres.url,
+        MODEL_URL: modelUrl,
+        PG_FROM: join(root, "packages/server/package.json"),
+      };
+      const child = await start(0, [join(here, "relay.mjs")], env, `http://127.0.0.1:${port}/`);
+      results[`floor.${floor}`] = await load(
+        "relay",
+        `http://127.0.0.1:${port}`,
+        { pid: child.pid as number, dbpid, mockpid },
+        [],
+      );
+      child.kill("SIGTERM");
+    }
+
+    const env = {
+      PORT: String(PORTS.server),
+      DATABASE_URL: postgres.url,
+      CALLBOARD_SECRET_KEY: Buffer.alloc(32, 7).toString("base64"),
+      CALLBOARD_ALLOW_PRIVATE_NETWORK: "1",
+      CALLBOARD_LOG_LEVEL: "warn",
+      CALLBOARD_PROJECT: join(here, "project"),
+      CALLBOARD_DATA_DIR: folder,
+    };
+    const cli = join(root, "packages/cli/src/bin.ts");
+    const init = await run(
+      process.execPath,
+      [cli, "admin", "init", "--email", "bench@example.com", "--organization", "Bench", "--json"],
+      { env: { ...process.env, ...env } },
+    );
+    const { token } = JSON.parse(init.stdout) as { token: string };
+    const base = `http://127.0.0.1:${PORTS.server}`;
+    const server = await start(0, ["--max-semi-space-size=32", cli, "serve"], env, `${base}/health`);
+    const settings = await prepare(base, token);
+    const pids = { pid: server.pid as number, dbpid, mockpid };
+    results.callboard = await load("ours", base, pids, settings);
+    if (options.only.includes("w1"))
+      results.waiting = await load("ours-wait", base, pids, [...settings, "--only", "w1"]);
+    process.stdout.write(report(results));
+    if (options.out !== undefined) await writeFile(options.out, JSON.stringify(results, null, 1));
+  } finally {
+    for (const child of children) if (child.exitCode === null) child.kill("SIGTERM");
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await postgres.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+await main();
+process.exit(0);
