@@ -12,8 +12,14 @@ import { keyOf, type RunKey, type RunRow, runError } from "./run.ts";
 import { begunMessages, runColumns, stepsOf } from "./store.ts";
 import { ThreadLog } from "./thread-log.ts";
 
-/** Deaths of its process after which a run is not tried again. */
-export const MAX_CRASHES = 3;
+/** Deaths of its process after which a run is not tried again. A step that was written makes up for earlier ones. */
+const MAX_CRASHES = 3;
+
+/**
+ * One more death would end this run. A process works on one such run at a time: the run that kills its process
+ * then takes none along that only happened to be there.
+ */
+export const isSuspect = ({ crashes }: Pick<RunRow, "crashes">): boolean => crashes === MAX_CRASHES - 1;
 
 /** A run that is this process's. `fresh`: the first one of its thread, just created; there is nothing to read back. */
 export type Claim = { key: RunKey; fence: number; row: RunRow; fresh?: true };
@@ -23,19 +29,24 @@ const open = `(r.state = 'queued' or (r.state = 'running' and not exists (select
         select from runs e where e.organization_id = r.organization_id and e.thread_id = r.thread_id
            and e.state = 'queued' and e.queued_seq < r.queued_seq)))`;
 
+/** The run would be a suspect once claimed. */
+const suspect = `r.crashes + (r.state = 'running')::int = ${MAX_CRASHES - 1}`;
+
+type Candidate = { organization_id: string; id: string; thread_id: string; suspect: boolean };
 const candidates = statement(
   "runs.claimable",
-  `select r.organization_id, r.id, r.thread_id
+  `select r.organization_id, r.id, r.thread_id, ${suspect} as suspect
      from runs r join threads t on t.organization_id = r.organization_id and t.id = r.thread_id
-    where r.state in ('queued', 'running') and ${open}
+    where r.state in ('queued', 'running') and ${open} and ($2 or not ${suspect})
     order by r.id limit $1
       for update of t skip locked`, // runs_open
 );
 const candidatesOfThread = statement(
   "runs.claimable_of_thread",
-  `select r.organization_id, r.id, r.thread_id
+  `select r.organization_id, r.id, r.thread_id, ${suspect} as suspect
      from runs r join threads t on t.organization_id = r.organization_id and t.id = r.thread_id
-    where r.organization_id = $2 and r.thread_id = $3 and r.state in ('queued', 'running') and ${open}
+    where r.organization_id = $3 and r.thread_id = $4 and r.state in ('queued', 'running') and ${open}
+      and ($2 or not ${suspect})
     order by r.queued_seq limit $1
       for update of t skip locked`, // runs_thread
 );
@@ -53,8 +64,9 @@ const take = statement(
 );
 
 /**
- * Claims up to `limit` runs.
+ * Claims up to `limit` runs, at most one of them a suspect.
  *
+ * @param withSuspect false while this process works on a suspect already
  * @param only the thread to look at; absent for all
  */
 export async function claimRuns(
@@ -62,20 +74,18 @@ export async function claimRuns(
   feed: Feed,
   worker: string,
   limit: number,
+  withSuspect: boolean,
   now: () => Date,
   only?: { organization: string; thread: string },
 ): Promise<Claim[]> {
   return database.transaction(async (tx) => {
     const rows =
       only === undefined
-        ? await tx.rows<{ organization_id: string; id: string; thread_id: string }>(candidates, [limit])
-        : await tx.rows<{ organization_id: string; id: string; thread_id: string }>(candidatesOfThread, [
-            1,
-            only.organization,
-            only.thread,
-          ]);
+        ? await tx.rows<Candidate>(candidates, [limit, withSuspect])
+        : await tx.rows<Candidate>(candidatesOfThread, [1, withSuspect, only.organization, only.thread]);
     const claims: Claim[] = [];
     for (const row of rows) {
+      if (row.suspect && claims.some((claim) => isSuspect(claim.row))) continue;
       const claim = await claimOne(tx, feed, worker, keyOf(row), now().toISOString());
       if (claim !== undefined) claims.push(claim);
     }
@@ -102,7 +112,10 @@ async function claimOne(
   }
   const fence = row.fence + 1;
   await tx.run(take, [key.organization, key.run, fence, worker, crashes, at]);
-  if (log.row.active_run_id === null) log.row.queued--;
+  if (log.row.active_run_id === null) {
+    log.row.queued--;
+    log.row.steered = 0;
+  }
   log.row.active_run_id = key.run;
   log.row.active_fence = fence;
   log.row.state = "running";

@@ -95,19 +95,21 @@ export type CommitResult =
   | { kind: "fenced" }
   | { kind: "steered"; steered: number };
 
+// Each item carries its own rows, so that the work grows with them: no join but by primary key, in either statement.
 const append = statement(
   "runs.append",
   `with items as materialized (
-     select * from json_to_recordset($1::json) as i(k int, o uuid, t uuid, r uuid, f bigint, n int)),
+     select * from json_to_recordset($1::json) as i(k int, o uuid, t uuid, r uuid, f bigint, n int, ev json)),
    moved as (
      update threads t set last_seq = t.last_seq + i.n, last_flush = $2
        from items i
       where t.organization_id = i.o and t.id = i.t and t.active_run_id = i.r and t.active_fence = i.f
-     returning i.k, i.o, i.t, i.r, t.last_seq - i.n as base, t.steered, t.queued),
+        and t.last_flush is distinct from $2
+     returning i.*, t.last_seq - i.n as base, t.steered, t.queued),
    events_written as (
      insert into events (organization_id, thread_id, seq, run_id, type, body)
      select m.o, m.t, m.base + e.s, m.r, e.ty, e.b
-       from json_to_recordset($3::json) as e(k int, s int, ty text, b text) join moved m using (k))
+       from moved m cross join lateral json_to_recordset(m.ev) as e(s int, ty text, b text))
    select k, base, steered, queued from moved`,
 );
 
@@ -115,7 +117,9 @@ const commit = statement(
   "runs.commit",
   `with items as materialized (
      select * from json_to_recordset($1::json) as i(
-       k int, o uuid, t uuid, r uuid, f bigint, n int, seen int, ts text, leaves boolean, at timestamptz)),
+       k int, o uuid, t uuid, r uuid, f bigint, n int, seen int, ts text, leaves boolean, at timestamptz,
+       ev json, st json, ca json, cu json, pe json, patch boolean, s text, it bigint, ot bigint, cm bigint, re json,
+       er json, wf json, ms bigint, en timestamptz)),
    moved as (
      update threads t
         set last_seq = t.last_seq + i.n, last_flush = $2,
@@ -125,53 +129,50 @@ const commit = statement(
             updated_at = coalesce(i.at, t.updated_at)
        from items i
       where t.organization_id = i.o and t.id = i.t and t.active_run_id = i.r and t.active_fence = i.f
-        and (i.seen is null or t.steered = i.seen)
-     returning i.k, i.o, i.t, i.r, t.last_seq - i.n as base, t.steered, t.queued),
+        and (i.seen is null or t.steered = i.seen) and t.last_flush is distinct from $2
+     returning i.*, t.last_seq - i.n as base, t.steered, t.queued),
    events_written as (
      insert into events (organization_id, thread_id, seq, run_id, type, body)
      select m.o, m.t, m.base + e.s, m.r, e.ty, e.b
-       from json_to_recordset($3::json) as e(k int, s int, ty text, b text) join moved m using (k)),
+       from moved m cross join lateral json_to_recordset(m.ev) as e(s int, ty text, b text)),
    runs_written as (
      update runs r
-        set state = coalesce(u.s, r.state), input_tokens = coalesce(u.it, r.input_tokens), output_tokens = coalesce(u.ot, r.output_tokens),
-            cost_micros = coalesce(u.cm, r.cost_micros), result = coalesce(u.re, r.result),
-            error = coalesce(u.er, r.error), waiting_for = coalesce(u.wf, r.waiting_for),
-            lease_owner = case when u.s is null then r.lease_owner end,
-            running_ms = coalesce(u.ms, r.running_ms), ended_at = coalesce(u.en, r.ended_at)
-       from json_to_recordset($4::json) as u(
-              k int, s text, it bigint, ot bigint, cm bigint, re json, er json, wf json, ms bigint, en timestamptz)
-       join moved m using (k)
-      where r.organization_id = m.o and r.id = m.r),
+        set state = coalesce(m.s, r.state), input_tokens = coalesce(m.it, r.input_tokens),
+            output_tokens = coalesce(m.ot, r.output_tokens), cost_micros = coalesce(m.cm, r.cost_micros),
+            result = coalesce(m.re, r.result), error = coalesce(m.er, r.error),
+            waiting_for = coalesce(m.wf, r.waiting_for),
+            lease_owner = case when m.s is null then r.lease_owner end,
+            crashes = case when m.st is null then r.crashes else 0 end,
+            running_ms = coalesce(m.ms, r.running_ms), ended_at = coalesce(m.en, r.ended_at)
+       from moved m
+      where m.patch and r.organization_id = m.o and r.id = m.r),
    steps_written as (
      insert into steps (organization_id, run_id, step, message_id, provider, model, joined, steered, parts,
        finish_reason, input_tokens, output_tokens, cost_micros, created_at)
      select m.o, m.r, s.st, s.mi, s.pv, s.mo, s.jo, s.se, s.pa, s.fi, s.it, s.ot, s.cm, s.at
-       from json_to_recordset($5::json) as s(
-              k int, st int, mi uuid, pv text, mo text, jo json, se int, pa json, fi text, it bigint, ot bigint,
-              cm bigint, at timestamptz)
-       join moved m using (k)),
+       from moved m cross join lateral json_to_recordset(m.st) as s(
+              st int, mi uuid, pv text, mo text, jo json, se int, pa json, fi text, it bigint, ot bigint, cm bigint,
+              at timestamptz)),
    calls_written as (
      insert into tool_calls (organization_id, run_id, step, position, id, model_call_id, tool, input, effect, state,
        started_at, output_text, ended_at)
      select m.o, m.r, c.st, c.po, c.id, c.mc, c.tn, c.ip, c.ef, c.s, c.at, c.ox, case when c.ox is not null then c.at end
-       from json_to_recordset($6::json) as c(
-              k int, st int, po int, id uuid, mc text, tn text, ip json, ef text, s text, at timestamptz, ox text)
-       join moved m using (k)),
+       from moved m cross join lateral json_to_recordset(m.ca) as c(
+              st int, po int, id uuid, mc text, tn text, ip json, ef text, s text, at timestamptz, ox text)),
    calls_changed as (
      update tool_calls c
         set state = u.s, output = coalesce(u.ou, c.output), output_text = coalesce(u.ox, c.output_text),
             started_at = case when u.s = 'started' then u.at else c.started_at end,
             ended_at = case when u.s in ('completed', 'failed', 'denied', 'unknown') then u.at else c.ended_at end
-       from json_to_recordset($7::json) as u(k int, st int, po int, s text, ou json, ox text, at timestamptz)
-       join moved m using (k)
+       from moved m cross join lateral json_to_recordset(m.cu) as u(
+              st int, po int, s text, ou json, ox text, at timestamptz)
       where c.organization_id = m.o and c.run_id = m.r and c.step = u.st and c.position = u.po),
    permissions_written as (
      insert into permissions (organization_id, id, thread_id, run_id, call_id, tool, arguments_hash, agent_version,
        state, expires_at, created_at)
      select m.o, p.id, m.t, m.r, p.ca, p.tn, decode(p.ah, 'hex'), p.av, 'pending', p.ex, p.at
-       from json_to_recordset($8::json) as p(
-              k int, id uuid, ca uuid, tn text, ah text, av int, ex timestamptz, at timestamptz)
-       join moved m using (k))
+       from moved m cross join lateral json_to_recordset(m.pe) as p(
+              id uuid, ca uuid, tn text, ah text, av int, ex timestamptz, at timestamptz))
    select k, base, steered, queued from moved`,
 );
 
@@ -247,11 +248,7 @@ export class RunCommits {
         item = { key, fence, changes: [], waiting: [], last: undefined };
         this.#pending.set(name, item);
       }
-      if (item.last !== undefined) {
-        // Nothing follows the end of a turn, for instance a status line of a tool that outlived its run.
-        resolve({ kind: "fenced" });
-        return;
-      }
+      // What comes after an end that still waits, like a status line of a tool that outlived its run, goes before it.
       if (change.end !== undefined) item.last = { change, waiting: { resolve, reject } };
       else {
         item.changes.push(change);
@@ -301,7 +298,7 @@ export class RunCommits {
     for (let attempt = 1; ; attempt++) {
       try {
         const rows = await this.#send(parcels, flush);
-        await this.#settle(parcels, rows);
+        await this.#settle(parcels, rows, flush);
         return;
       } catch (error) {
         if (isConnectionError(error) && !this.#stopped) {
@@ -321,25 +318,12 @@ export class RunCommits {
   }
 
   #send(parcels: readonly Parcel[], flush: string): Promise<MovedRow[]> {
-    const events = JSON.stringify(
-      parcels.flatMap((parcel, k) => parcel.events.map((event, s) => ({ k, s: s + 1, ty: event.type, b: event.body }))),
-    );
-    const items = JSON.stringify(parcels.map(toItemRow));
-    if (parcels.every(isAppend)) return this.#lane.rows<MovedRow>(append, [items, flush, events]);
-    return this.#lane.rows<MovedRow>(commit, [
-      items,
-      flush,
-      events,
-      JSON.stringify(parcels.flatMap(toRunRow)),
-      JSON.stringify(parcels.flatMap(toStepRows)),
-      JSON.stringify(parcels.flatMap(toCallRows)),
-      JSON.stringify(parcels.flatMap(toCallUpdateRows)),
-      JSON.stringify(parcels.flatMap(toPermissionRows)),
-    ]);
+    const one = parcels.every(isAppend) ? append : commit;
+    return this.#lane.rows<MovedRow>(one, [JSON.stringify(parcels.map(toItemRow)), flush]);
   }
 
   /** Hands committed events over and answers everybody; looks up why the others were not written. */
-  async #settle(parcels: readonly Parcel[], rows: readonly MovedRow[]): Promise<void> {
+  async #settle(parcels: readonly Parcel[], rows: readonly MovedRow[], flush: string): Promise<void> {
     const moved = new Map(rows.map((row) => [row.k, row]));
     const refused: Item[] = [];
     parcels.forEach(({ item, events }, k) => {
@@ -358,12 +342,21 @@ export class RunCommits {
         waiting.resolve({ kind: "committed", steered: row.steered, queued: row.queued > 0 });
       }
     });
-    if (refused.length > 0) this.#explain(refused, await this.#look(refused));
+    if (refused.length > 0) this.#explain(refused, await this.#look(refused), flush);
   }
 
-  #explain(refused: readonly Item[], rows: ReadonlyMap<string, LookRow>): void {
-    for (const item of refused) {
+  /** Answers for items that the statement did not write, or whose answer was lost, from what their threads say. */
+  #explain(items: readonly Item[], rows: ReadonlyMap<string, LookRow>, flush: string): void {
+    for (const item of items) {
       const row = rows.get(item.key.thread);
+      if (row?.last_flush === flush) {
+        // Written, perhaps by an earlier try that the database went on with after its connection was lost (C4).
+        this.#feed.touch(item.key);
+        for (const waiting of waitersOf([item])) {
+          waiting.resolve({ kind: "committed", steered: row.steered, queued: row.queued > 0 });
+        }
+        continue;
+      }
       const own = row !== undefined && row.active_run_id === item.key.run && row.active_fence === item.fence;
       if (!own) {
         for (const waiting of waitersOf([item])) waiting.resolve({ kind: "fenced" });
@@ -403,18 +396,7 @@ export class RunCommits {
       try {
         const rows = await this.#look(batch);
         if (![...rows.values()].some((row) => row.last_flush === flush)) return false;
-        const unwritten: Item[] = [];
-        for (const item of batch) {
-          const row = rows.get(item.key.thread);
-          if (row?.last_flush !== flush) unwritten.push(item);
-          else {
-            this.#feed.touch(item.key);
-            for (const waiting of waitersOf([item])) {
-              waiting.resolve({ kind: "committed", steered: row.steered, queued: row.queued > 0 });
-            }
-          }
-        }
-        this.#explain(unwritten, rows);
+        this.#explain(batch, rows, flush);
         return true;
       } catch (error) {
         if (!isConnectionError(error)) throw error;
@@ -471,8 +453,11 @@ const isAppend = (parcel: Parcel): boolean =>
 
 const leavesThread = (end: RunEnd): boolean => end.state !== "waiting" && end.state !== "queued";
 
-function toItemRow({ item, events, end }: Parcel, k: number): object {
+/** One run's part of a statement; what is undefined is left out and arrives as null. */
+function toItemRow(parcel: Parcel, k: number): object {
+  const { item, events, end } = parcel;
   const { key, fence } = item;
+  const usage = end?.usage ?? parcel.usage;
   return {
     k,
     o: key.organization,
@@ -480,85 +465,77 @@ function toItemRow({ item, events, end }: Parcel, k: number): object {
     r: key.run,
     f: fence,
     n: events.length,
+    ev: rowsOf(events, (event, i) => ({ s: i + 1, ty: event.type, b: event.body })),
     seen: end?.steered,
-    ts:
-      end === undefined ? undefined : end.state === "waiting" ? "waiting" : end.state === "queued" ? "running" : "idle",
-    leaves: end === undefined ? false : leavesThread(end),
+    ts: end === undefined ? undefined : threadStateAfter(end),
+    leaves: end === undefined ? undefined : leavesThread(end),
     at: end?.at,
+    st: rowsOf(parcel.steps, toStepRow),
+    ca: rowsOf(parcel.calls, toCallRow),
+    cu: rowsOf(parcel.callUpdates, toCallUpdateRow),
+    pe: rowsOf(parcel.permissions, toPermissionRow),
+    patch: end !== undefined || usage !== undefined ? true : undefined,
+    s: end?.state,
+    it: usage?.input_tokens,
+    ot: usage?.output_tokens,
+    cm: usage?.cost_micros,
+    re: end?.result,
+    er: end?.error,
+    wf: end?.waitingFor,
+    ms: end?.runningMs,
+    en: end !== undefined && leavesThread(end) ? end.at : undefined,
   };
 }
 
-function toRunRow(parcel: Parcel, k: number): object[] {
-  const { end } = parcel;
-  const usage = end?.usage ?? parcel.usage;
-  if (end === undefined && usage === undefined) return [];
-  return [
-    {
-      k,
-      s: end?.state,
-      it: usage?.input_tokens,
-      ot: usage?.output_tokens,
-      cm: usage?.cost_micros,
-      re: end?.result,
-      er: end?.error,
-      wf: end?.waitingFor,
-      ms: end?.runningMs,
-      en: end !== undefined && leavesThread(end) ? end.at : undefined,
-    },
-  ];
-}
+const rowsOf = <T>(list: readonly T[], toRow: (one: T, i: number) => object): object[] | undefined =>
+  list.length === 0 ? undefined : list.map(toRow);
 
-const toStepRows = (parcel: Parcel, k: number): object[] =>
-  parcel.steps.map((step) => ({
-    k,
-    st: step.step,
-    mi: step.message,
-    pv: step.provider,
-    mo: step.model,
-    jo: step.joined,
-    se: step.steered,
-    pa: step.parts,
-    fi: step.finish,
-    it: step.usage.input_tokens,
-    ot: step.usage.output_tokens,
-    cm: step.usage.cost_micros,
-    at: step.at,
-  }));
+const threadStateAfter = (end: RunEnd): string =>
+  end.state === "waiting" ? "waiting" : end.state === "queued" ? "running" : "idle";
 
-const toCallRows = (parcel: Parcel, k: number): object[] =>
-  parcel.calls.map((call) => ({
-    k,
-    st: call.step,
-    po: call.position,
-    id: call.id,
-    mc: call.modelCallId,
-    tn: call.tool,
-    ip: call.input,
-    ef: call.effect,
-    s: call.state,
-    at: call.at,
-    ox: call.outputText,
-  }));
+const toStepRow = (step: StepRow): object => ({
+  st: step.step,
+  mi: step.message,
+  pv: step.provider,
+  mo: step.model,
+  jo: step.joined,
+  se: step.steered,
+  pa: step.parts,
+  fi: step.finish,
+  it: step.usage.input_tokens,
+  ot: step.usage.output_tokens,
+  cm: step.usage.cost_micros,
+  at: step.at,
+});
 
-const toCallUpdateRows = (parcel: Parcel, k: number): object[] =>
-  parcel.callUpdates.map((update) => ({
-    k,
-    st: update.step,
-    po: update.position,
-    s: update.state,
-    ou: update.output,
-    ox: update.outputText,
-    at: update.at,
-  }));
+const toCallRow = (call: CallRow): object => ({
+  st: call.step,
+  po: call.position,
+  id: call.id,
+  mc: call.modelCallId,
+  tn: call.tool,
+  ip: call.input,
+  ef: call.effect,
+  s: call.state,
+  at: call.at,
+  ox: call.outputText,
+});
 
-const toPermissionRows = (parcel: Parcel, k: number): object[] =>
-  parcel.permissions.map((permission) => ({
-    k,
-    id: permission.id,
-    ca: permission.call,
-    tn: permission.tool,
-    ah: permission.argumentsHash,
-    av: permission.version,
-    ex: permission.expiresAt,
-    at: permission.at,
-  }));
+const toCallUpdateRow = (update: CallUpdate): object => ({
+  st: update.step,
+  po: update.position,
+  s: update.state,
+  ou: update.output,
+  ox: update.outputText,
+  at: update.at,
+});
+
+const toPermissionRow = (permission: PermissionRow): object => ({
+  id: permission.id,
+  ca: permission.call,
+  tn: permission.tool,
+  ah: permission.argumentsHash,
+  av: permission.version,
+  ex: permission.expiresAt,
+  at: permission.at,
+});

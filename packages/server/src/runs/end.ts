@@ -28,7 +28,8 @@ export async function endRun(
   const thread = log.row;
   if (thread.active_run_id === row.id) thread.active_run_id = null;
   else thread.queued--;
-  thread.state = thread.active_run_id !== null || thread.queued > 0 ? "running" : "idle";
+  // An active run that goes on keeps the thread as it is, waiting or running.
+  if (thread.active_run_id === null) thread.state = thread.queued > 0 ? "running" : "idle";
   return ended;
 }
 

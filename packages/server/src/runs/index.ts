@@ -1,5 +1,5 @@
 /** The runs room: accepting work, claiming it under a fence, everything a run writes, and its end. */
-export { type Claim, claimRuns, MAX_CRASHES } from "./claim.ts";
+export { type Claim, claimRuns, isSuspect } from "./claim.ts";
 export {
   type CallRow,
   type CallState,
@@ -33,7 +33,6 @@ export {
   expiredPermissions,
   findRun,
   listRuns,
-  moveRun,
   type PastRun,
   type PermissionRow,
   pastRuns,
@@ -46,4 +45,14 @@ export {
 } from "./store.ts";
 export { ThreadLog } from "./thread-log.ts";
 export { readTranscript } from "./transcript.ts";
-export { heartbeat, LEASE_MS, lostRuns, otherWorkers, reapWorkers, registerWorker, removeWorker } from "./workers.ts";
+export {
+  disownRuns,
+  heartbeat,
+  LEASE_MS,
+  lostRuns,
+  otherWorkers,
+  ownedRuns,
+  reapWorkers,
+  registerWorker,
+  removeWorker,
+} from "./workers.ts";

@@ -266,6 +266,7 @@ class Sender {
     message: string,
   ): Promise<{ row: RunRow; event: { id: string; seq: number } }> {
     const row = await endRun(this.#tx, this.#log, active, "canceled", runError(code, message));
+    if (this.#started?.id === active.id) this.#started = undefined;
     const { host, wakes } = this.#deps;
     this.#tx.after(() => {
       host.drop(active.id);

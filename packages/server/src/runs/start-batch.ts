@@ -6,7 +6,7 @@
  *     (`access_epoch`): what was allowed from a cache is refused when it is no longer true.
  * S3  A key that was used before writes nothing; its request is answered from the stored response.
  */
-import { isConnectionError, type Lane, type Sql, statement } from "../storage/index.ts";
+import { isConnectionError, type Lane, type Sql, statement, toRefusal } from "../storage/index.ts";
 
 /** One request, in the database's words. Short names: they are sent with each row. */
 export type StartItem = {
@@ -60,9 +60,9 @@ const start = statement(
      select * from json_to_recordset($1::json) as i(
        k int, o uuid, ep bigint, ag uuid, av int, th uuid, title text, ts text, ref text, au uuid, ck text, ci uuid,
        n int, va jsonb, me jsonb, at timestamptz, ru uuid, rs text, tr text, lo uuid, pr json, co json, po text,
-       inp json, qs bigint, ip text, ir text, ik text, ih text, "is" int, ib text)),
+       inp json, qs bigint, ip text, ir text, ik text, ih text, "is" int, ib text, ev json)),
    allowed as materialized (
-     select i.* from items i join organizations g on g.id = i.o where g.access_epoch = i.ep),
+     select i.* from items i join organizations g on g.id = i.o where g.access_epoch = i.ep for share of g),
    keyed as (
      insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id)
      select o, ip, ir, ik, decode(ih, 'hex'), "is", ib, th from allowed where ik is not null
@@ -88,7 +88,7 @@ const start = statement(
    events_written as (
      insert into events (organization_id, thread_id, seq, run_id, type, body)
      select a.o, a.th, e.s, e.r, e.ty, e.b
-       from json_to_recordset($2::json) as e(k int, s bigint, r uuid, ty text, b text) join admitted a using (k))
+       from admitted a cross join lateral json_to_recordset(a.ev) as e(s bigint, r uuid, ty text, b text))
    select a.k, true as admitted from admitted a
    union all
    select a.k, false from allowed a where not exists (select from admitted x where x.k = a.k)`,
@@ -98,8 +98,7 @@ const start = statement(
 export type StartOutcome = "started" | "stale" | "replay";
 
 const values = (starts: readonly Start[]): unknown[] => [
-  JSON.stringify(starts.map(({ item }, k) => ({ k, ...item }))),
-  JSON.stringify(starts.flatMap(({ events }, k) => events.map((event) => ({ k, ...event })))),
+  JSON.stringify(starts.map(({ item, events }, k) => ({ k, ...item, ev: events }))),
 ];
 
 function outcomes(count: number, rows: ReadonlyArray<{ k: number; admitted: boolean }>): StartOutcome[] {
@@ -134,7 +133,7 @@ export class StartBatch {
     this.#lane = lane;
   }
 
-  /** @throws the driver's error when nothing was written */
+  /** @throws unavailable when the database is away; else the driver's error, and nothing was written */
   add(start: Start): Promise<StartOutcome> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ start, resolve, reject });
@@ -195,10 +194,11 @@ export class StartBatch {
       const ids = new Set(rows.map((row) => row.id));
       for (const waiting of batch) {
         if (ids.has(waiting.start.item.th)) waiting.resolve("started");
-        else waiting.reject(error);
+        else waiting.reject(toRefusal(error));
       }
     } catch {
-      for (const waiting of batch) waiting.reject(error);
+      // A start that was committed all the same is found by its idempotency key, its run as one that nobody works on.
+      for (const waiting of batch) waiting.reject(toRefusal(error));
     }
   }
 }

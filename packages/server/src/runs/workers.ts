@@ -44,6 +44,21 @@ export async function removeWorker(sql: Sql, id: string): Promise<void> {
   await sql.run(leave, [id]);
 }
 
+const owned = statement("workers.owned_runs", "select id from runs where state = 'running' and lease_owner = $1"); // runs_open
+/** The uuids of the runs that are under way under this worker's lease. */
+export async function ownedRuns(sql: Sql, worker: string): Promise<string[]> {
+  return (await sql.rows<{ id: string }>(owned, [worker])).map((row) => row.id);
+}
+
+const disown = statement(
+  "workers.disown_runs",
+  "update runs set lease_owner = null where state = 'running' and lease_owner = $1 and id = any($2::uuid[])",
+);
+/** Gives up runs that this worker has claimed: they are taken over like those of a process that is gone. */
+export async function disownRuns(sql: Sql, worker: string, runs: readonly string[]): Promise<void> {
+  await sql.run(disown, [worker, runs]);
+}
+
 const mine = statement(
   "workers.lost_runs",
   `select i.n::int as n from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[]) with ordinality as i(o, t, r, f, n)

@@ -46,7 +46,12 @@ export function isConnectionError(error: unknown): boolean {
   const code = (error as { code?: unknown }).code;
   if (typeof code === "string") {
     if (/^08|^57P0[1-5]|^53/.test(code)) return true;
-    if (/^(ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|ENOENT)$/.test(code)) return true;
+    if (
+      /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/.test(
+        code,
+      )
+    )
+      return true;
     if (/^[0-9A-Z]{5}$/.test(code)) return false;
   }
   return /Connection terminated|connection error|not queryable|Client was closed|timeout exceeded when trying to connect/i.test(
@@ -66,16 +71,15 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
   return code === "23505" && (constraint === undefined || found === constraint);
 }
 
+/** `unavailable` for an error that means that the database is away; any other error as it is. */
+export function toRefusal(error: unknown): unknown {
+  if (!isConnectionError(error)) return error;
+  const message = "the database cannot be reached right now";
+  return new CallboardError("unavailable", message, { retry_after_ms: 1000 }, { cause: error });
+}
+
 function unavailable(error: unknown): never {
-  if (isConnectionError(error)) {
-    throw new CallboardError(
-      "unavailable",
-      "the database cannot be reached right now",
-      { retry_after_ms: 1000 },
-      { cause: error },
-    );
-  }
-  throw error;
+  throw toRefusal(error);
 }
 
 class Client implements Sql {
@@ -191,6 +195,7 @@ export function connectionConfig(connectionString: string): pg.ClientConfig {
     types,
     application_name: "callboard",
     keepAlive: true,
-    options: "-c timezone=UTC",
+    // Every statement is prepared and made for one plan; planning anew for each set of values costs more than it finds.
+    options: "-c timezone=UTC -c plan_cache_mode=force_generic_plan -c jit=off",
   };
 }

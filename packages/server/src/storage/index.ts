@@ -9,8 +9,9 @@ export {
   type Statement,
   statement,
   type Transaction,
+  toRefusal,
 } from "./database.ts";
-export { EmbeddedPostgresError, startPostgres } from "./embedded.ts";
+export { startPostgres } from "./embedded.ts";
 export { Lane } from "./lane.ts";
 export { migrate } from "./migrate.ts";
 export { decodeCursor, encodeCursor, FIRST_UUID, LAST_UUID, toPage } from "./page.ts";

@@ -7,7 +7,7 @@
 import pg from "pg";
 import { connectionConfig, isConnectionError, type Statement } from "./database.ts";
 
-const SETTINGS = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off";
+const SETTINGS = "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 
 export class Lane {
   readonly #connectionString: string;

@@ -122,6 +122,7 @@ export class Wakes {
     await client.connect();
     await client.query(`listen ${CHANNEL}`);
     this.#client = client;
+    if (this.#closed) await client.end();
   }
 
   #again(): void {

@@ -1,9 +1,9 @@
 /** Who may see which thread, remembered: these facts never change, and a deleted thread is noticed by its reader. */
-import { type OrganizationId, parseId, type ThreadId } from "@callboard/protocol";
+import { type OrganizationId, parseId, type Thread, type ThreadId } from "@callboard/protocol";
 import { Lru, type ThreadFacts } from "../access/index.ts";
 import type { Sql } from "../storage/index.ts";
 import { findThread } from "./store.ts";
-import { type ThreadRow, toFacts } from "./thread.ts";
+import { type ThreadRow, toFacts, toThread } from "./thread.ts";
 
 const REMEMBERED = 20_000;
 
@@ -22,7 +22,7 @@ export class ThreadDirectory {
     const known = this.#facts.get(`${organizationId}/${id}`);
     if (known !== undefined) return known;
     const row = await findThread(this.#sql, organizationId, id);
-    return row === undefined ? undefined : this.remember(organizationId, row);
+    return row === undefined ? undefined : this.remember(organizationId, toThread(row));
   }
 
   /** The thread as it is now. */
@@ -30,8 +30,9 @@ export class ThreadDirectory {
     return findThread(this.#sql, organizationId, id);
   }
 
-  remember(organizationId: OrganizationId, row: ThreadRow): ThreadFacts {
-    const facts = toFacts(row);
+  /** A thread that is known already, such as one just created. */
+  remember(organizationId: OrganizationId, thread: Thread): ThreadFacts {
+    const facts = toFacts(thread);
     this.#facts.set(`${organizationId}/${facts.id}`, facts);
     return facts;
   }

@@ -11,7 +11,5 @@ export {
 export {
   type ThreadRow,
   threadLinks,
-  toFacts,
-  toPrincipalRef,
   toThread,
 } from "./thread.ts";

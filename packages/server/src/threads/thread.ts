@@ -37,17 +37,17 @@ export type ThreadRow = {
 
 const orNull = <T, U>(value: T | null, to: (value: T) => U): U | null => (value === null ? null : to(value));
 
-export function toPrincipalRef(kind: "user" | "service", uuid: string): PrincipalRef {
+function toPrincipalRef(kind: "user" | "service", uuid: string): PrincipalRef {
   return { kind, id: kind === "user" ? fromUuid("user", uuid) : fromUuid("token", uuid) };
 }
 
 /** What decides who may see a thread; it never changes. */
-export function toFacts(row: ThreadRow): ThreadFacts {
+export function toFacts(thread: Thread): ThreadFacts {
   return {
-    id: fromUuid("thread", row.id),
-    createdByKind: row.created_by_kind,
-    createdById: toPrincipalRef(row.created_by_kind, row.created_by_id).id,
-    attributedUserId: orNull(row.attributed_user_id, (id) => fromUuid("user", id)),
+    id: thread.id,
+    createdByKind: thread.created_by.kind,
+    createdById: thread.created_by.id,
+    attributedUserId: thread.attributed_user?.id ?? null,
   };
 }
 
