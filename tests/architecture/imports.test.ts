@@ -115,8 +115,9 @@ function sourceFiles(folder: string): string[] {
     .filter((path) => /\.(ts|tsx|js|mjs)$/.test(path) && !/\/(node_modules|dist|\.callboard)\//.test(path));
 }
 
+/** A room's `fixture.ts` is what its tests stand on. */
 function isTest(path: string): boolean {
-  return /\.test\.tsx?$/.test(path);
+  return /\.test\.tsx?$|\/fixture\.ts$/.test(path);
 }
 
 test("imports go down, through doors", () => {

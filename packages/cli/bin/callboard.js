@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=32
 // Plain JavaScript that every Node reads: the rest of the program needs a new one, so this looks first.
 import { existsSync } from "node:fs";
 

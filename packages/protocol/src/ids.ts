@@ -94,15 +94,26 @@ function decode(text: string): string | undefined {
   return uuid;
 }
 
-function bytesOf(uuid: string): Uint8Array {
-  const bytes = new Uint8Array(16);
+/** Hexadecimal digit → value, by character code. */
+const NIBBLE = new Uint8Array(128);
+for (let i = 0; i < 16; i++) {
+  NIBBLE[i.toString(16).charCodeAt(0)] = i;
+  NIBBLE[i.toString(16).toUpperCase().charCodeAt(0)] = i;
+}
+
+/** UUID text → 26 characters. */
+function encodeUuid(uuid: string): string {
+  const bytes = scratch;
   let at = 0;
   for (let i = 0; i < 36; i += 2) {
     if (uuid.charCodeAt(i) === 45) i++;
-    bytes[at++] = Number.parseInt(uuid.slice(i, i + 2), 16);
+    bytes[at++] = ((NIBBLE[uuid.charCodeAt(i)] as number) << 4) | (NIBBLE[uuid.charCodeAt(i + 1)] as number);
   }
-  return bytes;
+  return encode(bytes);
 }
+
+/** Bytes of the id at hand: nothing here waits, so one buffer serves. */
+const scratch = new Uint8Array(16);
 
 let lastMs = 0;
 let counter = 0;
@@ -127,7 +138,7 @@ export function newId<K extends IdKind>(kind: K, nowMs: number = Date.now()): Id
     crypto.getRandomValues(random);
     randomAt = 0;
   }
-  const bytes = new Uint8Array(16);
+  const bytes = scratch;
   const high = Math.floor(lastMs / 0x10000);
   bytes[0] = high >>> 24;
   bytes[1] = high >>> 16;
@@ -151,7 +162,7 @@ export function toUuid(id: Id<IdKind>): string {
 
 /** The id of a `uuid` column. */
 export function fromUuid<K extends IdKind>(kind: K, uuid: string): Id<K> {
-  return `${idPrefix[kind]}_${encode(bytesOf(uuid))}` as Id<K>;
+  return `${idPrefix[kind]}_${encodeUuid(uuid)}` as Id<K>;
 }
 
 /** The id in a text from outside, or undefined when it is not one of this kind. */

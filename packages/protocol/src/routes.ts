@@ -10,6 +10,7 @@ import { page, queryBoolean, queryInteger } from "./common.ts";
 import type { ErrorCode } from "./errors.ts";
 import * as events from "./events.ts";
 import * as files from "./files.ts";
+import { idSchema } from "./ids.ts";
 import * as organization from "./organization.ts";
 import { runStates } from "./run.ts";
 import * as threads from "./threads.ts";
@@ -174,10 +175,14 @@ export const routes = define({
   "events.stream": {
     method: "GET",
     path: "/threads/{thread_id}/events/stream",
-    summary: "Follow the log as server-sent events; `Last-Event-ID` or `after_seq` resumes.",
+    summary:
+      "Follow the log as server-sent events; `Last-Event-ID` or `after_seq` resumes. With `until_run` the stream ends after that run's last event.",
     tag: "events",
     scope: "threads:read",
-    query: z.strictObject({ after_seq: queryInteger(0, Number.MAX_SAFE_INTEGER).optional() }),
+    query: z.strictObject({
+      after_seq: queryInteger(0, Number.MAX_SAFE_INTEGER).optional(),
+      until_run: idSchema("run").optional(),
+    }),
     answer: "stream",
     status: 200,
     errors: ["not_found"],

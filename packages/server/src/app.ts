@@ -27,7 +27,7 @@ import {
   type World,
 } from "./http/index.ts";
 import { errorFacts, type Logger } from "./log/index.ts";
-import { Connections, createModel, type ModelTarget, SecretKeys } from "./models/index.ts";
+import { Connections, costMicros, createModel, type ModelTarget, SecretKeys, withPrices } from "./models/index.ts";
 import { guardedFetch } from "./net/index.ts";
 import { RunCommits, StartBatch, sweepDeltas } from "./runs/index.ts";
 import { Database, Lane, statement, Wakes } from "./storage/index.ts";
@@ -63,6 +63,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const commitLane = new Lane(databaseUrl, onDatabaseError);
   const keys = SecretKeys.parse(secretKey);
   const tools = await loadTools(config.project);
+  const prices = withPrices(config.prices);
 
   const feed = new Feed(database, wakes);
   const authenticator = new Authenticator({ sql: database, wakes });
@@ -91,6 +92,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       tools,
       log,
       now,
+      cost: (provider, model, usage) => costMicros(provider, model, usage, prices),
       wheel: new Wheel(DELTA_MS),
       fetch: guardedFetch({ allowPrivate: config.allowPrivateNetwork }),
       maxFileBytes: config.maxFileBytes,

@@ -35,7 +35,6 @@ export {
   accessChanged,
   EpochCache,
   type EpochCacheOptions,
-  onAccessChange,
 } from "./epoch.ts";
 export type { Grant, Verb } from "./grant.ts";
 export { createGroup, deleteGroup, listGroups, requireGroups, requireMembers, updateGroup } from "./groups.ts";
@@ -54,4 +53,4 @@ export {
   updateOrganization,
 } from "./people.ts";
 export { invalidRequest, requireStorable } from "./storable.ts";
-export { createToken, defaultScopes, issueToken, listTokens, revokeToken, type TokenPlan } from "./tokens.ts";
+export { createToken, issueToken, listTokens, revokeToken, type TokenPlan } from "./tokens.ts";

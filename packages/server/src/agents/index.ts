@@ -2,6 +2,6 @@
 export { type AgentSettings, Agents, type AgentsOptions } from "./agents.ts";
 export { AgentDirectory, type CallableAgent } from "./callable.ts";
 export { draftProblems, refuseProblems } from "./draft.ts";
-export { type OutputSchema, outputProblems, outputSchemaProblem } from "./output-schema.ts";
-export { placeholders, renderInstructions } from "./template.ts";
+export { type OutputSchema, outputProblems } from "./output-schema.ts";
+export { renderInstructions } from "./template.ts";
 export { type Declarations, resolveVariables, type Variables } from "./variables.ts";

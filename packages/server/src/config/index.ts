@@ -1,5 +1,7 @@
 /** Settings from the environment, checked at start; all problems are told at once. */
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { z } from "zod";
 
 export type Role = "all" | "api" | "worker";
 
@@ -30,8 +32,15 @@ export type Config = {
   /** Milliseconds before each word of the demo model. */
   demoDelayMs: number | undefined;
   postgresBin: string | undefined;
+  /** The operator's own prices, by provider and model id, in micro-dollars per million tokens. */
+  prices: Prices;
   /** Model connections of the local organization. */
   models: EnvModel[];
+};
+
+/** What models cost; `models/prices.ts` has the list prices. */
+export type Prices = {
+  [provider: string]: { [model: string]: { input: number; cachedInput?: number; output: number } };
 };
 
 /** A model connection that the environment describes. */
@@ -43,7 +52,7 @@ export type EnvModel = {
   model: string;
 };
 
-export class ConfigError extends Error {
+class ConfigError extends Error {
   readonly code = "config";
   constructor(problems: readonly string[]) {
     super(`the server cannot start:\n  ${problems.join("\n  ")}`);
@@ -81,6 +90,7 @@ export function readConfig(env: Env, mode: "dev" | "serve"): Config {
       ? read.integer("CALLBOARD_DEMO_DELAY_MS", 15, 0, 10_000)
       : undefined,
     postgresBin: read.text("CALLBOARD_POSTGRES_BIN"),
+    prices: readPrices(read),
     models: envModels(read),
   };
   if (mode === "serve" && config.databaseUrl === undefined) {
@@ -142,6 +152,27 @@ function envModels(read: Reader): EnvModel[] {
   }
   found.push({ slug: "demo", kind: "demo", baseUrl: null, apiKey: null, model: "demo" });
   return found;
+}
+
+const priceFile = z.record(
+  z.string(),
+  z.record(
+    z.string(),
+    z.strictObject({ input: z.number().min(0), cachedInput: z.number().min(0).optional(), output: z.number().min(0) }),
+  ),
+);
+
+/** The JSON file that `CALLBOARD_PRICES` names. */
+function readPrices(read: Reader): Prices {
+  const path = read.text("CALLBOARD_PRICES");
+  if (path === undefined) return {};
+  try {
+    return priceFile.parse(JSON.parse(readFileSync(path, "utf8"))) as Prices;
+  } catch (error) {
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
+    read.problem(`CALLBOARD_PRICES names ${path}, which cannot be used: ${reason}`);
+    return {};
+  }
 }
 
 class Reader {

@@ -25,19 +25,27 @@ export type Conversation = {
   fileBytes: number;
 };
 
-/** Reads a conversation back up to and without the run's own last step when that has open tool calls. */
+/**
+ * Reads a conversation back up to and without the run's own last step when that has open tool calls.
+ *
+ * @param objection what the run says back to one of its own answers; undefined when the answer stands
+ */
 export async function readConversation(
   sql: Sql,
   row: RunRow,
+  objection: (answer: string) => string | undefined,
 ): Promise<{ conversation: Conversation; steps: StoredStep[]; calls: StoredCall[] }> {
   const past = await pastRuns(sql, row.organization_id, row.thread_id, row.queued_seq, PAST_RUNS);
   const ids = [...past.map((run) => run.id), row.id];
   const steps = group(await stepsOf(sql, row.organization_id, ids));
   const calls = group(await callsOf(sql, row.organization_id, ids));
   const conversation: Conversation = { messages: [], fileBytes: 0 };
-  for (const run of past) await addRun(sql, row, conversation, run, steps.get(run.id) ?? [], calls.get(run.id) ?? []);
+  for (const run of past) {
+    await addRun(sql, row, conversation, run, steps.get(run.id) ?? [], calls.get(run.id) ?? [], () => undefined);
+  }
   const own = { steps: steps.get(row.id) ?? [], calls: calls.get(row.id) ?? [] };
-  await addRun(sql, row, conversation, { id: row.id, input: row.input, state: row.state }, own.steps, own.calls);
+  const self: PastRun = { id: row.id, input: row.input, state: row.state };
+  await addRun(sql, row, conversation, self, own.steps, own.calls, objection);
   return { conversation, ...own };
 }
 
@@ -62,6 +70,7 @@ async function addRun(
   run: PastRun,
   steps: readonly StoredStep[],
   calls: readonly StoredCall[],
+  objection: (answer: string) => string | undefined,
 ): Promise<void> {
   await addInput(sql, row, conversation, run.input);
   for (const step of steps) {
@@ -72,10 +81,18 @@ async function addRun(
     // Open calls of the run itself get their results from the loop.
     if (run.id === row.id && results.some((call) => isOpen(call))) return;
     if (results.length > 0) conversation.messages.push({ role: "tool", results: results.map(toResult) });
+    const said = results.length > 0 ? undefined : objection(answerOf(content));
+    if (said !== undefined) conversation.messages.push({ role: "user", content: [{ type: "text", text: said }] });
   }
 }
 
-export const isOpen = (call: StoredCall): boolean => call.state === "started" || call.state === "waiting";
+/** What a model answered, without its thinking. */
+const answerOf = (parts: readonly AssistantPart[]): string =>
+  parts.map((part) => (part.type === "text" ? part.text : "")).join("");
+
+/** It has no result yet. An `unknown` one without a text is to be asked about. */
+export const isOpen = (call: StoredCall): boolean =>
+  call.state === "started" || call.state === "waiting" || (call.state === "unknown" && call.output_text === null);
 
 /** What the model reads of a call that has ended, or that its run's end cut off. */
 export function toResult(call: StoredCall): { callId: string; tool: string; isError: boolean; text: string } {

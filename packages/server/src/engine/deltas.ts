@@ -9,6 +9,7 @@ import type { Wheel } from "./wheel.ts";
 export const DELTA_MS = 40;
 const DELTA_CHARS = 512;
 
+/** Writes one piece. Never rejects. */
 export type DeltaWriter = (messageId: MessageId, text: string) => Promise<void>;
 
 export class Deltas {
@@ -58,7 +59,7 @@ export class Deltas {
     const text = this.#buffer;
     this.#buffer = "";
     this.#writing = true;
-    this.#write(this.#messageId, text).finally(() => {
+    this.#write(this.#messageId, text).then(() => {
       this.#writing = false;
       if (this.#buffer.length >= DELTA_CHARS) this.#send();
       else if (this.#buffer !== "") this.#wheel.add(this.#flush);

@@ -11,14 +11,17 @@ import { errorFacts } from "../log/index.ts";
 import {
   type Claim,
   claimRuns,
+  disownRuns,
   endRun,
   expiredPermissions,
   findRun,
   heartbeat,
+  isSuspect,
   keyOf,
   LEASE_MS,
   lostRuns,
   otherWorkers,
+  ownedRuns,
   type RunHost,
   reapWorkers,
   registerWorker,
@@ -54,6 +57,8 @@ export class Engine implements RunHost {
   #beatAtMs = 0;
   #timers: NodeJS.Timeout[] = [];
   #beating = false;
+  /** Runs that were this worker's at the last look, and no loop's. */
+  #strays: ReadonlySet<string> = new Set();
   #looking = false;
 
   constructor(options: EngineOptions) {
@@ -151,6 +156,7 @@ export class Engine implements RunHost {
       }
       await this.#countOthers();
       if (this.#options.wakes.othersAlive) await this.#dropLost();
+      await this.#giveUpStrays();
     } catch (error) {
       log.warn({ error: errorFacts(error) }, "the heartbeat could not be written");
     } finally {
@@ -186,6 +192,24 @@ export class Engine implements RunHost {
     }
   }
 
+  /**
+   * Gives up runs that are ours and that no loop works on. They come from a claim that was committed while its
+   * answer got lost with the connection, or from a loop that could not write its end. One that was just
+   * claimed may be on its way to its loop: only what was astray at the last look too is given up.
+   */
+  async #giveUpStrays(): Promise<void> {
+    const { database, log } = this.#options.services;
+    const worker = this.#worker;
+    const isStray = (run: string) => !this.#loops.has(run);
+    const strays = (await ownedRuns(database, worker)).filter(isStray);
+    const lost = strays.filter((run) => this.#strays.has(run));
+    this.#strays = new Set(strays);
+    if (lost.length === 0) return;
+    log.warn({ runs: lost.length }, "runs that nobody here works on are given up");
+    await disownRuns(database, worker, lost);
+    this.#options.wakes.send("queue", "");
+  }
+
   // Claiming
 
   #claimSoon(): void {
@@ -211,9 +235,11 @@ export class Engine implements RunHost {
     const limit = Math.min(20, this.#options.slots - this.#loops.size);
     if (worker === null || limit <= 0) return;
     try {
-      const claims = await claimRuns(database, feed, worker, limit, now);
+      const busy = [...this.#loops.values()].some((loop) => loop.isSuspect);
+      const claims = await claimRuns(database, feed, worker, limit, !busy, now);
       for (const claim of claims) this.adopt(claim);
-      if (claims.length === limit) this.#claimAgain = true;
+      // With a suspect, others may have been left out for whom there is room.
+      if (claims.length === limit || claims.some(({ row }) => isSuspect(row))) this.#claimAgain = true;
     } catch (error) {
       log.warn({ error: errorFacts(error) }, "runs could not be claimed");
     }
@@ -227,7 +253,7 @@ export class Engine implements RunHost {
       this.#options.wakes.send("queue", "");
       return;
     }
-    claimRuns(database, feed, worker, 1, now, ended.key).then(
+    claimRuns(database, feed, worker, 1, false, now, ended.key).then(
       (claims) => {
         for (const claim of claims) this.adopt(claim);
       },

@@ -9,6 +9,7 @@
  */
 import {
   type AgentConfig,
+  CallboardError,
   type EventData,
   type EventType,
   type MessageId,
@@ -22,19 +23,20 @@ import type { Logger } from "../log/index.ts";
 import {
   type AssistantPart,
   callModel,
-  costMicros,
   type ModelEnd,
   ModelError,
   type ModelMessage,
   type ModelPart,
   type ModelTarget,
   type ModelTool,
+  type ModelUsage,
 } from "../models/index.ts";
 import {
   addUsage,
   type Change,
   type Claim,
   type CommitResult,
+  isSuspect,
   type RunCommits,
   type RunEnd,
   type RunInput,
@@ -43,10 +45,10 @@ import {
   steeringAfter,
 } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
-import { storable, type ToolRegistry } from "../tools/index.ts";
+import { storable, storableJson, type ToolRegistry } from "../tools/index.ts";
 import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
 import { Deltas } from "./deltas.ts";
-import { checkOutput, MAX_REPAIRS } from "./output.ts";
+import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
 import { RunFailure, RunStop } from "./stop.ts";
 import type { ToolServices } from "./tool-context.ts";
 import { ToolStep } from "./tool-step.ts";
@@ -61,6 +63,8 @@ export type LoopServices = ToolServices & {
   targets: (claim: Claim, config: AgentConfig) => Promise<ModelTarget[]>;
   /** The configuration a run works under. */
   config: (claim: Claim) => Promise<AgentConfig>;
+  /** Micro-dollars of one model call. */
+  cost: (provider: string, model: string, usage: ModelUsage) => number;
   log: Logger;
   now: () => Date;
 };
@@ -96,6 +100,8 @@ export class Loop {
   #useless = 0;
   #repairs = 0;
   #handingOver = false;
+  /** A step was written here. */
+  #progressed = false;
   #toolStep: ToolStep | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -107,6 +113,11 @@ export class Loop {
 
   get claim(): Claim {
     return this.#claim;
+  }
+
+  /** It may be what its processes died of; a step that it wrote says that it is not. */
+  get isSuspect(): boolean {
+    return isSuspect(this.#claim.row) && !this.#progressed;
   }
 
   /** The run is not this process's any more. */
@@ -139,7 +150,7 @@ export class Loop {
   async #steps(config: AgentConfig): Promise<WorkResult> {
     const targets = await this.#services.targets(this.#claim, config);
     const tools = this.#modelTools(config);
-    const open = await this.#load();
+    const open = await this.#load(config);
     if (open !== undefined) {
       const result = await this.#runTools(config, open);
       if (result !== undefined) return result;
@@ -166,14 +177,19 @@ export class Loop {
   // Reading back
 
   /** Reads what there is. @returns the tool calls of the last step that have no result yet */
-  async #load(): Promise<ToolStep | undefined> {
+  async #load(config: AgentConfig): Promise<ToolStep | undefined> {
     const { row, fresh } = this.#claim;
     const { database } = this.#services;
     if (fresh === true) {
       await addInput(database, row, this.#conversation, row.input);
       return undefined;
     }
-    const { conversation, steps, calls } = await readConversation(database, row);
+    const { conversation, steps, calls } = await readConversation(database, row, (answer) => {
+      const checked = config.output_schema === undefined ? undefined : checkOutput(config.output_schema, answer);
+      if (checked?.ok !== false) return undefined;
+      this.#repairs++;
+      return objectionTo(checked.problem);
+    });
     this.#conversation = conversation;
     const last = steps.at(-1);
     if (last === undefined) {
@@ -236,16 +252,14 @@ export class Loop {
       reason: "model_retry" as const,
       superseded_message_ids: [messageId],
     };
-    void this.#commit({ events: [this.#event("run.resumed", data)] });
+    void this.#note({ events: [this.#event("run.resumed", data)] });
   }
 
   #deltaHost(): MessageHost {
     return {
       wheel: this.#services.wheel,
       event: (type, data) => this.#event(type, data),
-      write: async (event) => {
-        await this.#commit({ events: [event] });
-      },
+      write: (event) => this.#note({ events: [event] }),
     };
   }
 
@@ -271,7 +285,7 @@ export class Loop {
     return {
       input_tokens: inputTokens,
       output_tokens: outputTokens,
-      cost_micros: costMicros(spoken.provider, spoken.model, spoken.end.usage),
+      cost_micros: this.#services.cost(spoken.provider, spoken.model, spoken.end.usage),
     };
   }
 
@@ -317,16 +331,15 @@ export class Loop {
 
   /** Runs a step's calls. @returns how the work ended when the run now waits for a person */
   async #runTools(config: AgentConfig, tools: ToolStep): Promise<WorkResult | undefined> {
+    // It stays when this throws: the end of the run then says what became of its open calls.
     this.#toolStep = tools;
-    try {
-      const waitingFor = await tools.run(this.#toolHost(config));
-      if (waitingFor.length > 0) {
-        const events = [this.#event("run.waiting", { waiting_for: waitingFor })];
-        return this.#end({ state: "waiting", waitingFor }, events);
-      }
-    } finally {
-      this.#toolStep = undefined;
+    const question = await tools.run(this.#toolHost(config));
+    if (question !== undefined) {
+      const { waitingFor, change } = question;
+      const waiting = this.#event("run.waiting", { waiting_for: waitingFor });
+      return this.#end({ state: "waiting", waitingFor }, [...change.events, waiting], change);
     }
+    this.#toolStep = undefined;
     this.#say({ role: "tool", results: tools.results() });
     return undefined;
   }
@@ -341,6 +354,7 @@ export class Loop {
       registry: this.#services.tools,
       now: this.#services.now,
       commit: (change: Change) => this.#commit(change),
+      note: (change: Change) => void this.#note(change),
       event: <T extends EventType>(type: T, data: EventData<T>) => this.#event(type, data),
     };
   }
@@ -367,8 +381,7 @@ export class Loop {
       this.#repairs++;
       await this.#commitOrLose(step);
       this.#say(said);
-      const text = `Your answer does not fit the required JSON schema: ${checked.problem}. Answer again with JSON that fits, and nothing else.`;
-      this.#say({ role: "user", content: [{ type: "text", text }] });
+      this.#say({ role: "user", content: [{ type: "text", text: objectionTo(checked.problem) }] });
       return undefined;
     }
     const result = { text: spoken.text, ...(checked === undefined ? {} : { output: checked.output }) };
@@ -393,6 +406,10 @@ export class Loop {
       if (cause.kind === "lost") return { kind: "left" };
       if (cause.kind === "shutdown") return this.#end({ state: "queued" }, []).catch(() => ({ kind: "left" }) as const);
       return this.#fail("timeout", `the run used up its running time`);
+    }
+    if (cause instanceof CallboardError && cause.code === "unavailable") {
+      // The database was away while something was read: whoever finds the run once it is back goes on.
+      return this.#end({ state: "queued" }, []).catch(() => ({ kind: "left" }) as const);
     }
     if (cause instanceof ModelError) return this.#fail(cause.code, cause.message);
     if (cause instanceof RunFailure) return this.#fail(cause.code, cause.message);
@@ -476,8 +493,14 @@ export class Loop {
   async #commit(change: Change): Promise<CommitResult> {
     const result = await this.#services.commits.commit(this.#claim.key, this.#claim.fence, change);
     if (result.kind === "fenced") this.lose();
-    else if (result.steered > this.#steeredKnown) this.#steeredKnown = result.steered;
+    if (result.kind === "committed" && change.steps !== undefined) this.#progressed = true;
+    if (result.kind !== "fenced" && result.steered > this.#steeredKnown) this.#steeredKnown = result.steered;
     return result;
+  }
+
+  /** A change nobody waits for. Never rejects: one that cannot be written ends the run. */
+  async #note(change: Change): Promise<void> {
+    await this.#commit(change).catch((error) => this.#abort.abort(error));
   }
 
   async #commitOrLose(change: Change): Promise<void> {
@@ -541,7 +564,7 @@ class Message {
       this.#calls.push({
         type: "tool_call",
         id: storable(id),
-        tool: storable(tool).slice(0, 200),
+        tool: storable(tool.slice(0, 200)),
         input: parseInput(inputText),
         ...(providerData === undefined ? {} : { providerData }),
       });
@@ -556,9 +579,12 @@ class Message {
     const textRest = this.#text.close();
     if (textRest !== "") rest.push(this.#host.event("agent.message.delta", { message_id: this.id, text: textRest }));
     const parts: AssistantPart[] = [];
-    if (this.#thought !== "")
-      parts.push(withData({ type: "thinking", text: this.#thought }, end.providerData?.thinking));
-    if (this.#spoken !== "") parts.push(withData({ type: "text", text: this.#spoken }, end.providerData?.text));
+    // A provider may have something to remember although nothing was said, like encrypted reasoning.
+    const { thinking, text } = end.providerData ?? {};
+    if (this.#thought !== "" || thinking !== undefined) {
+      parts.push(withData({ type: "thinking", text: this.#thought }, thinking));
+    }
+    if (this.#spoken !== "" || text !== undefined) parts.push(withData({ type: "text", text: this.#spoken }, text));
     parts.push(...this.#calls);
     return { messageId: this.id, parts, text: this.#spoken, rest };
   }
@@ -582,7 +608,7 @@ function withData(part: AssistantPart, providerData: AssistantPart["providerData
 /** JSON as the model wrote it; a text that is not JSON stays a text, which no tool's schema accepts as an object. */
 function parseInput(text: string): Extract<AssistantPart, { type: "tool_call" }>["input"] {
   try {
-    return JSON.parse(storable(JSON.stringify(text.trim() === "" ? {} : JSON.parse(text))));
+    return JSON.parse(storableJson(JSON.stringify(text.trim() === "" ? {} : JSON.parse(text))));
   } catch {
     return storable(text);
   }

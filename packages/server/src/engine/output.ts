@@ -5,6 +5,10 @@ import { type OutputSchema, outputProblems } from "../agents/index.ts";
 /** How often a wrong answer is sent back. */
 export const MAX_REPAIRS = 2;
 
+/** What is said back to an answer that does not fit. */
+export const objectionTo = (problem: string): string =>
+  `Your answer does not fit the required JSON schema: ${problem}. Answer again with JSON that fits, and nothing else.`;
+
 export type OutputCheck = { ok: true; output: Json } | { ok: false; problem: string };
 
 /** Reads the answer as JSON, with or without a code fence around it, and checks it. */

@@ -41,7 +41,7 @@ export function toolContext(
   relayStatus: ToolContext["relayStatus"],
 ): ToolContext {
   const { key } = run;
-  const log = services.log.child({ run_id: key.runId, tool, call_id: callId });
+  const names = { run_id: key.runId, tool, call_id: callId };
   return {
     caller: toolCaller(run),
     callId,
@@ -52,8 +52,8 @@ export function toolContext(
     fetch: services.fetch,
     relayStatus,
     log: {
-      info: (message, facts) => log.info({ facts }, message),
-      warn: (message, facts) => log.warn({ facts }, message),
+      info: (message, facts) => services.log.info({ ...names, facts }, message),
+      warn: (message, facts) => services.log.warn({ ...names, facts }, message),
     },
   };
 }

@@ -4,7 +4,9 @@
  * T1  `started` is committed before a tool is called, so after a crash it is known what may have happened.
  * T2  A call that a crash cut off is repeated with the same call id, except one of a `once` tool: its outcome
  *     is unknown, and the agent's policy decides.
- * T3  Each call has one id for ever; each ends with one `tool.call.completed`.
+ * T3  Each call has one id for ever; each start ends with one `tool.call.completed`.
+ * T4  A person is asked in the commit with which the run begins to wait, when all other calls of the step have
+ *     ended: a decision always finds its run waiting.
  */
 import { createHash } from "node:crypto";
 import {
@@ -26,13 +28,12 @@ import {
   type CallState,
   type Change,
   type CommitResult,
-  type NewPermission,
   type PermissionRow,
   permissionsOf,
   type StoredCall,
 } from "../runs/index.ts";
 import { type CallResult, callTool, checkInput, type LoadedTool, type ToolRegistry } from "../tools/index.ts";
-import { toResult } from "./conversation.ts";
+import { isOpen, toResult } from "./conversation.ts";
 import { RunFailure, RunStop } from "./stop.ts";
 import { type ToolRun, type ToolServices, toolContext } from "./tool-context.ts";
 
@@ -47,10 +48,16 @@ export type ToolHost = {
   registry: ToolRegistry;
   now: () => Date;
   commit: (change: Change) => Promise<CommitResult>;
+  /** Writes what nobody waits for. */
+  note: (change: Change) => void;
   event: <T extends EventType>(type: T, data: EventData<T>) => NewEvent;
 };
 
-type WaitingFor = Array<{ kind: "permission"; id: PermissionId }>;
+/** What a step asks people, to be written when its run begins to wait. */
+type Question = {
+  waitingFor: Array<{ kind: "permission"; id: PermissionId }>;
+  change: Required<Pick<Change, "events" | "callUpdates" | "permissions">>;
+};
 
 type PlannedCall = {
   readonly id: CallId;
@@ -67,9 +74,11 @@ type PlannedCall = {
   text?: string;
   /** Why it did not end well. */
   reason?: string;
-  permission?: PermissionId;
   startedMs?: number;
 };
+
+/** What is written about calls when they are read back. */
+type Revival = Required<Pick<Change, "events" | "callUpdates">>;
 
 const effectOf = (call: PlannedCall): CallRow["effect"] => call.tool?.definition.effect ?? "read";
 
@@ -79,7 +88,6 @@ export class ToolStep {
   /** Calls as they were read back, until `run` makes plans of them. */
   readonly #stored: StoredCall[] | undefined;
   readonly #events: NewEvent[] = [];
-  readonly #permissions: NewPermission[] = [];
 
   private constructor(step: number, calls: PlannedCall[], stored?: StoredCall[]) {
     this.step = step;
@@ -144,24 +152,23 @@ export class ToolStep {
         at: call.state === "waiting" ? null : at,
         outputText: call.text ?? null,
       })),
-      permissions: this.#permissions,
     };
   }
 
   /**
    * Runs what may run.
    *
-   * @returns the questions that are open; empty when every call has its result
+   * @returns what to ask before it goes on; undefined when every call has its result
    * @throws RunStop when the run is lost, times out or is handed over
    */
-  async run(host: ToolHost): Promise<WaitingFor> {
+  async run(host: ToolHost): Promise<Question | undefined> {
     if (this.#stored !== undefined) await this.#revive(host, this.#stored);
     const running = this.#calls.filter((call) => call.state === "started").map((call) => this.#runOne(host, call));
     const settled = await Promise.allSettled(running);
     for (const outcome of settled) if (outcome.status === "rejected") throw outcome.reason;
-    return this.#calls.flatMap((call) =>
-      call.state === "waiting" && call.permission !== undefined ? [{ kind: "permission", id: call.permission }] : [],
-    );
+    const question: Question = { waitingFor: [], change: { events: [], callUpdates: [], permissions: [] } };
+    for (const call of this.#calls) if (call.state === "waiting") this.#ask(host, call, question);
+    return question.waitingFor.length === 0 ? undefined : question;
   }
 
   /** What the model reads, in the order it called. */
@@ -178,14 +185,23 @@ export class ToolStep {
   abandon(host: Pick<ToolHost, "event" | "now">): Change {
     const at = host.now().toISOString();
     const open = this.#calls.filter((call) => call.state === "started");
+    const unasked = this.#calls.filter((call) => call.state === "waiting");
     return {
       events: open.map((call) => this.#completed(host, call, "unknown", "the run ended during this call")),
-      callUpdates: open.map((call) => ({
-        ...this.#place(call),
-        state: "unknown",
-        outputText: "The run ended during this call.",
-        at,
-      })),
+      callUpdates: [
+        ...open.map((call) => ({
+          ...this.#place(call),
+          state: "unknown" as const,
+          outputText: "The run ended during this call.",
+          at,
+        })),
+        ...unasked.map((call) => ({
+          ...this.#place(call),
+          state: "denied" as const,
+          outputText: "The run ended before this call.",
+          at,
+        })),
+      ],
     };
   }
 
@@ -204,7 +220,7 @@ export class ToolStep {
       call.text = `The call was refused: ${refusal}`;
       this.#events.push(this.#started(host, call), this.#completed(host, call, "error", refusal));
     } else if (needsApproval(host.config, call.tool as LoadedTool) && !allowed.includes(call.name)) {
-      this.#ask(host, call);
+      call.state = "waiting";
     } else this.#events.push(this.#started(host, call));
   }
 
@@ -217,13 +233,13 @@ export class ToolStep {
     return undefined;
   }
 
-  #ask(host: ToolHost, call: PlannedCall): void {
+  #ask(host: ToolHost, call: PlannedCall, { waitingFor, change }: Question): void {
     const now = host.now();
     const expiresAt = new Date(now.getTime() + host.config.limits.permission_timeout_ms).toISOString();
     const id = newId("permission");
-    call.state = "waiting";
-    call.permission = id;
-    this.#permissions.push({
+    waitingFor.push({ kind: "permission", id });
+    change.callUpdates.push({ ...this.#place(call), state: "waiting", at: now.toISOString() });
+    change.permissions.push({
       id: toUuid(id),
       call: toUuid(call.id),
       tool: call.name,
@@ -232,7 +248,7 @@ export class ToolStep {
       expiresAt,
       at: now.toISOString(),
     });
-    this.#events.push(
+    change.events.push(
       host.event("permission.requested", {
         permission_id: id,
         call_id: call.id,
@@ -248,11 +264,8 @@ export class ToolStep {
   async #revive(host: ToolHost, stored: readonly StoredCall[]): Promise<void> {
     const { organization_id, id } = host.run.row;
     const permissions = await permissionsOf(host.services.database, organization_id, id);
-    const change: Required<Pick<Change, "events" | "callUpdates" | "permissions">> = {
-      events: [],
-      callUpdates: [],
-      permissions: [],
-    };
+    const change: Revival = { events: [], callUpdates: [] };
+    let failure: RunFailure | undefined;
     for (const row of stored) {
       const call: PlannedCall = {
         id: fromUuid("call", row.id),
@@ -265,29 +278,35 @@ export class ToolStep {
       };
       this.#calls.push(call);
       const asked = permissions.findLast((permission) => permission.call_id === row.id);
-      if (row.state === "started") await this.#afterCrash(host, call, row, change);
-      else if (row.state === "waiting") await this.#afterQuestion(host, call, asked, change);
+      let problem: RunFailure | undefined;
+      if (row.state === "started") problem = await this.#afterCrash(host, call, row, change);
+      else if (row.state === "waiting") problem = await this.#afterQuestion(host, call, asked, change);
+      else if (isOpen(row)) call.state = "waiting";
       else call.text = toResult(row).text;
+      failure ??= problem;
     }
-    change.events.push(...this.#events);
-    change.permissions.push(...this.#permissions);
-    if (change.events.length === 0 && change.callUpdates.length === 0) return;
-    if ((await host.commit(change)).kind !== "committed") throw new RunStop("lost");
+    if (change.events.length > 0 || change.callUpdates.length > 0) {
+      if ((await host.commit(change)).kind !== "committed") throw new RunStop("lost");
+    }
+    if (failure !== undefined) throw failure;
   }
 
   /** T2 */
-  async #afterCrash(host: ToolHost, call: PlannedCall, row: StoredCall, change: Change): Promise<void> {
-    if (row.effect !== "once") {
-      await this.#checkAgain(call);
-      return;
-    }
+  async #afterCrash(
+    host: ToolHost,
+    call: PlannedCall,
+    row: StoredCall,
+    change: Revival,
+  ): Promise<RunFailure | undefined> {
+    if (row.effect !== "once") return this.#checkAgain(call);
     const policy = host.config.unknown_outcome;
     const reason = "the server stopped during this call";
     change.events.push(this.#completed(host, call, "unknown", reason));
     if (policy === "ask") {
-      change.callUpdates?.push({ ...this.#place(call), state: "waiting", at: host.now().toISOString() });
-      this.#ask(host, call);
-      return;
+      // Unknown and without a text: the question is still to be asked, also after another crash.
+      call.state = "waiting";
+      change.callUpdates.push({ ...this.#place(call), state: "unknown", at: host.now().toISOString() });
+      return undefined;
     }
     this.#conclude(
       host,
@@ -296,47 +315,44 @@ export class ToolStep {
       "The server stopped during this call. Whether it took effect is not known; do not simply repeat it.",
       change,
     );
-    if (policy === "fail") {
-      await host.commit({ ...change });
-      throw new RunFailure("tool_outcome_unknown", `the outcome of the call ${call.id} of ${call.name} is unknown`);
-    }
+    if (policy !== "fail") return undefined;
+    return new RunFailure("tool_outcome_unknown", `the outcome of the call ${call.id} of ${call.name} is unknown`);
   }
 
   async #afterQuestion(
     host: ToolHost,
     call: PlannedCall,
     asked: PermissionRow | undefined,
-    change: Change,
-  ): Promise<void> {
-    if (asked === undefined) throw new Error(`call ${call.id} waits without a permission request`);
-    if (asked.state === "pending") {
-      call.permission = fromUuid("permission", asked.id);
-      return;
-    }
+    change: Revival,
+  ): Promise<RunFailure | undefined> {
+    if (asked === undefined) return undefined; // the crash came before the question
     if (asked.state === "allowed") {
-      await this.#checkAgain(call);
+      const problem = await this.#checkAgain(call);
+      if (problem !== undefined) return problem;
       call.state = "started";
-      change.callUpdates?.push({ ...this.#place(call), state: "started", at: host.now().toISOString() });
+      change.callUpdates.push({ ...this.#place(call), state: "started", at: host.now().toISOString() });
       change.events.push(this.#started(host, call));
-      return;
+      return undefined;
     }
     const said = asked.message === null ? "" : ` They said: ${asked.message}`;
     change.events.push(this.#completed(host, call, "denied", "the permission was denied"));
     this.#conclude(host, call, "denied", `The person did not allow this call.${said}`, change);
+    return undefined;
   }
 
-  async #checkAgain(call: PlannedCall): Promise<void> {
-    if (call.tool === undefined) throw new RunFailure("tool_missing", `the tool ${call.name} is not on this server`);
+  async #checkAgain(call: PlannedCall): Promise<RunFailure | undefined> {
+    if (call.tool === undefined) return new RunFailure("tool_missing", `the tool ${call.name} is not on this server`);
     const checked = await checkInput(call.tool, call.input);
     if (!checked.ok)
-      throw new RunFailure("tool_missing", `the tool ${call.name} no longer accepts the call ${call.id}`);
+      return new RunFailure("tool_missing", `the tool ${call.name} no longer accepts the call ${call.id}`);
     call.value = checked.value;
+    return undefined;
   }
 
-  #conclude(host: ToolHost, call: PlannedCall, state: CallState, text: string, change: Change): void {
+  #conclude(host: ToolHost, call: PlannedCall, state: CallState, text: string, change: Revival): void {
     call.state = state;
     call.text = text;
-    change.callUpdates?.push({ ...this.#place(call), state, outputText: text, at: host.now().toISOString() });
+    change.callUpdates.push({ ...this.#place(call), state, outputText: text, at: host.now().toISOString() });
   }
 
   // Running
@@ -345,14 +361,14 @@ export class ToolStep {
     const tool = call.tool as LoadedTool;
     call.startedMs = performance.now();
     const context = toolContext(host.services, host.run, call.id, call.name, host.signal, (text, more) => {
-      void host.commit({ events: [host.event("status.relayed", { text, ...more })] });
+      host.note({ events: [host.event("status.relayed", { text, ...more })] });
     });
     const result = await callTool(tool, call.value, context);
     call.state = result.outcome === "ok" ? "completed" : "failed";
     call.text = result.text;
     if (result.outcome === "error") call.reason = result.reason;
     // Not awaited: the commits of a run are written in order, so nothing that follows is in the log before this.
-    void host.commit(this.#resultChange(host, call, result));
+    host.note(this.#resultChange(host, call, result));
   }
 
   #resultChange(host: ToolHost, call: PlannedCall, result: CallResult): Change {

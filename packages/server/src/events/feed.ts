@@ -23,7 +23,11 @@ export type Reader = {
   end(reason: "deleted" | "failed"): void;
 };
 
+/** Events and bytes of one read. */
 const PAGE = 500;
+const PAGE_BYTES = 128 * 1024;
+/** Places in logs that are read in one statement. */
+const PLACES = 100;
 /** Bytes of recent events kept for threads whose run is under way here. */
 const TAIL_BYTES = 128 * 1024;
 const TAILS_BYTES = 64 * 1024 * 1024;
@@ -87,10 +91,14 @@ export class Follower {
 
   /** Takes rows somebody else read for this follower's cursor. */
   take(events: readonly LoggedEvent[]): void {
-    if (this.closed || this.#reading || !this.#ready) return;
+    if (this.closed) return;
+    if (this.#reading || !this.#ready) {
+      this.#behind = true;
+      return;
+    }
     const from = events.findIndex((event) => event.seq > this.seq);
     if (from >= 0) this.#deliver(from === 0 ? events : events.slice(from));
-    if (events.length >= PAGE) this.catchUp();
+    if (isFull(events)) this.catchUp();
   }
 
   get waiting(): boolean {
@@ -112,10 +120,10 @@ export class Follower {
   async #read(): Promise<void> {
     while (this.#behind && this.#ready && !this.closed) {
       this.#behind = false;
-      const events = await this.#feed.read(this.key, this.seq, PAGE);
+      const events = await this.#feed.read(this.key, this.seq);
       if (this.closed) return;
       if (events.length > 0) this.#deliver(events);
-      if (events.length === PAGE) this.#behind = true;
+      if (isFull(events)) this.#behind = true;
     }
   }
 
@@ -124,6 +132,9 @@ export class Follower {
     if (!this.#reader.deliver(events)) this.#ready = false;
   }
 }
+
+/** Where followers of one log stand together: they share one read. */
+type Place = LogKey & { seq: number; followers: Follower[] };
 
 type Tail = { first: number; events: LoggedEvent[]; bytes: number };
 
@@ -231,8 +242,8 @@ export class Feed {
     }
   }
 
-  read(key: LogKey, seq: number, limit: number): Promise<LoggedEvent[]> {
-    return eventsAfter(this.#database, key, seq, limit);
+  read(key: LogKey, seq: number): Promise<LoggedEvent[]> {
+    return eventsAfter(this.#database, key, seq, PAGE, PAGE_BYTES);
   }
 
   remove(follower: Follower): void {
@@ -287,26 +298,39 @@ export class Feed {
   }
 
   async #readDirty(): Promise<void> {
-    const followers: Follower[] = [];
+    const places = new Map<string, Place>();
     for (const name of this.#dirty) {
       for (const follower of this.#logs.get(name) ?? []) {
-        if (follower.waiting) followers.push(follower);
-        else follower.catchUp(); // notes that there is more to read
+        const { key, seq } = follower;
+        const place = places.get(`${name} ${seq}`);
+        if (!follower.waiting)
+          follower.catchUp(); // notes that there is more to read
+        else if (place === undefined) places.set(`${name} ${seq}`, { ...key, seq, followers: [follower] });
+        else place.followers.push(follower);
       }
     }
     this.#dirty = new Set();
-    if (followers.length === 0) return;
+    const all = [...places.values()];
     try {
-      const lists = await eventsOfMany(
-        this.#database,
-        followers.map((f) => ({ ...f.key, seq: f.seq })),
-        PAGE,
-      );
-      for (const [i, follower] of followers.entries()) follower.take(lists[i] ?? []);
+      for (let i = 0; i < all.length; i += PLACES) {
+        const part = all.slice(i, i + PLACES);
+        const lists = await eventsOfMany(this.#database, part, PAGE, PAGE_BYTES);
+        for (const [j, { followers }] of part.entries()) {
+          for (const follower of followers) follower.take(lists[j] ?? []);
+        }
+      }
     } catch {
       // The slow poll repairs it.
     }
   }
+}
+
+/** A read was cut off by its bounds: there may be more. */
+function isFull(events: readonly LoggedEvent[]): boolean {
+  if (events.length >= PAGE) return true;
+  let bytes = 0;
+  for (const { body } of events) bytes += Buffer.byteLength(body);
+  return bytes >= PAGE_BYTES;
 }
 
 const nameOf = (key: LogKey): string => `${key.organization}/${key.thread}`;

@@ -9,11 +9,13 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import {
   CallboardError,
   newId,
+  parseId,
   type RequestId,
   type Route,
   type RouteAnswer,
   type RouteName,
   routes,
+  toUuid,
 } from "@callboard/protocol";
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
@@ -131,7 +133,7 @@ class Request {
   async answer(handler: Handler<RouteName>): Promise<void> {
     const key = this.#idempotency;
     // An upload is compared after it was taken in: its bytes are part of the request.
-    if (key !== null && this.#body !== undefined && (await this.#replay(key))) return;
+    if (key !== null && this.#route.multipart !== true && (await this.#replay(key))) return;
     for (let attempt = 1; ; attempt++) {
       try {
         this.#send(await handler(this.#toApiRequest()));
@@ -180,9 +182,9 @@ class Request {
       this.#idempotency = idempotencyKey(this.#caller, this.#name, header, [this.#incoming.url ?? "", ...request]);
     }
     const key = this.#idempotency;
-    const thread = this.#params.thread_id ?? null;
+    const thread = parseId("thread", this.#params.thread_id ?? "");
     return database.transaction(async (tx) => {
-      if (key !== null) await reserve(tx, this.#caller, key, thread);
+      if (key !== null) await reserve(tx, this.#caller, key, thread === undefined ? null : toUuid(thread));
       const text = JSON.stringify(await work(tx));
       if (key !== null) {
         const kept = this.#route.secret === true ? JSON.stringify(keys.seal(text, identityOf(key))) : text;
@@ -254,7 +256,10 @@ class Request {
     if (this.#abort === undefined) {
       const abort = new AbortController();
       this.#abort = abort;
-      this.#outgoing.on("close", () => abort.abort());
+      // An answer that was sent whole is no abort.
+      this.#outgoing.on("close", () => {
+        if (!this.#outgoing.writableFinished) abort.abort(new CallboardError("bad_request", "the client went away"));
+      });
     }
     return this.#abort.signal;
   }

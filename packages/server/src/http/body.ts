@@ -1,4 +1,5 @@
 /** Bodies: read with a bound, parsed, and checked for what the database cannot hold. */
+import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { CallboardError } from "@callboard/protocol";
 import { requireStorable } from "../access/index.ts";
@@ -14,6 +15,7 @@ export function readBody(incoming: IncomingMessage, maxBytes: number): Promise<B
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    let ended = false;
     incoming.on("data", (chunk: Buffer) => {
       size += chunk.length;
       if (size > maxBytes) {
@@ -22,9 +24,14 @@ export function readBody(incoming: IncomingMessage, maxBytes: number): Promise<B
         reject(tooLarge(maxBytes));
       } else chunks.push(chunk);
     });
-    incoming.on("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
+    incoming.on("end", () => {
+      ended = true;
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    });
     incoming.on("error", reject);
-    incoming.on("close", () => reject(new CallboardError("bad_request", "the body broke off")));
+    incoming.on("close", () => {
+      if (!ended) reject(new CallboardError("bad_request", "the body broke off"));
+    });
   });
 }
 
@@ -37,6 +44,8 @@ const tooLarge = (maxBytes: number) =>
  * @throws bad_json; invalid_request with the path of a string the database cannot hold
  */
 export function parseJson(bytes: Buffer): unknown {
+  // Decoding would put replacement characters where the wrong bytes are, and nobody would notice.
+  if (!isUtf8(bytes)) throw new CallboardError("bad_json", "the body is not JSON: its text is not UTF-8");
   const text = bytes.toString("utf8");
   let value: unknown;
   try {

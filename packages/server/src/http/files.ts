@@ -203,23 +203,28 @@ function takeMultipart(
 ): Promise<Upload> {
   return new Promise((resolve, reject) => {
     let taken: Promise<Upload> | undefined;
+    let parser: busboy.Busboy | undefined;
     const refuse = (error: unknown) => {
+      reject(error);
       incoming.unpipe();
       incoming.resume();
-      reject(error);
+      parser?.destroy();
+      // A file that was whole before the refusal goes too; one that was not removes itself.
+      taken?.then(({ stored }) => deleteBlob(world.database, organization, stored.blob)).catch(() => undefined);
     };
-    let parser: busboy.Busboy;
     try {
       parser = busboy({
         headers: incoming.headers,
         defParamCharset: "utf8",
-        limits: { files: 1, fields: 0, parts: 2, fileSize: world.maxFileBytes + 1, headerPairs: 32 },
+        limits: { files: 1, fields: 1, fieldSize: 1, parts: 3, fileSize: world.maxFileBytes + 1, headerPairs: 32 },
       });
     } catch (error) {
       refuse(new CallboardError("bad_request", `the multipart body cannot be read: ${(error as Error).message}`));
       return;
     }
     parser.on("file", (field, stream, info) => {
+      // A body that breaks off is an error of the part as well: nobody may be reading it yet, or any more.
+      stream.on("error", () => {});
       taken = (async () => {
         if (field !== "file") throw wrongPart(field, "expected one part named file");
         const name = check(fileName, "name", decodeName(info.filename ?? ""));
@@ -227,10 +232,7 @@ function takeMultipart(
         const stored = await storeBytes(world.database, organization, stream, world.maxFileBytes);
         return { name, mediaType: type, stored };
       })();
-      taken.catch((error) => {
-        stream.resume();
-        refuse(error);
-      });
+      taken.catch(refuse);
     });
     parser.on("field", (field) => refuse(wrongPart(field, "unknown field")));
     parser.on("filesLimit", () => refuse(wrongPart("file", "expected one file")));
@@ -241,10 +243,7 @@ function takeMultipart(
       if (taken === undefined) reject(wrongPart("file", "expected one part named file"));
       else taken.then(resolve, reject);
     });
-    incoming.on("aborted", () => {
-      parser.destroy();
-      reject(new CallboardError("bad_request", "the body broke off"));
-    });
+    incoming.on("aborted", () => refuse(new CallboardError("bad_request", "the body broke off")));
     incoming.pipe(parser);
   });
 }

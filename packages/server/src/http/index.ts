@@ -1,13 +1,11 @@
 /** The http room: the API's door to the world. */
 export { type AgentRooms, agentHandlers } from "./agents.ts";
-export { API_PREFIX, type ApiDeps, createApi } from "./api.ts";
-export { docsPage, docsPolicy } from "./docs-page.ts";
+export { type ApiDeps, createApi } from "./api.ts";
 export { fileHandlers } from "./files.ts";
 export type { Handlers } from "./handler.ts";
 export { sweepIdempotencyKeys } from "./idempotency.ts";
 export { Metrics } from "./metrics.ts";
 export { modelHandlers } from "./models.ts";
-export { openApi } from "./openapi.ts";
 export { organizationHandlers } from "./organization.ts";
 export { runHandlers } from "./runs.ts";
 export { createServer, type HttpServer } from "./server.ts";

@@ -21,8 +21,8 @@ export type Operation = {
   responses: Record<string, { description: string; content?: Record<string, { schema: Schema }>; headers?: unknown }>;
 };
 
-/** Refusals any route may give. */
-const COMMON: ErrorCode[] = ["unauthenticated", "insufficient_scope", "internal", "unavailable"];
+/** Refusals any route may give; a query that a route does not know is one. */
+const COMMON: ErrorCode[] = ["unauthenticated", "insufficient_scope", "invalid_request", "internal", "unavailable"];
 
 let made: OpenApi | undefined;
 
@@ -142,7 +142,6 @@ function toAnswers(name: string, route: Route, schemas: Record<string, Schema>):
 
 function toRefusals(route: Route, schemas: Record<string, Schema>): Operation["responses"] {
   const codes: ErrorCode[] = [...COMMON, ...(route.errors ?? [])];
-  if (route.query !== undefined || route.body !== undefined || /\{/.test(route.path)) codes.push("invalid_request");
   if (route.body !== undefined) codes.push("bad_json", "unsupported_media_type", "body_too_large");
   if (route.multipart === true) codes.push("bad_request");
   if (route.idempotent === true) codes.push("idempotency_conflict");

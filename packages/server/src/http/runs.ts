@@ -36,11 +36,19 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
     request: ApiRequest<N>,
     run: Run,
     text: string,
+    afterSeq: number,
   ): Promise<Sent<N>> {
     if (request.waitSeconds === 0) return { kind: "sent", route: request.route, status: 202, text };
-    const row = await findRun(database, request.caller.organizationId, run.id);
-    if (row === undefined) return { kind: "sent", route: request.route, status: 202, text };
-    const ended = await waitForEnd(database, world.feed, row, request.waitSeconds, request.signal);
+    const { organizationId } = request.caller;
+    const ended = await waitForEnd(
+      database,
+      world.feed,
+      organizationId,
+      run,
+      afterSeq,
+      request.waitSeconds,
+      request.signal,
+    );
     return {
       kind: "sent",
       route: request.route,
@@ -67,7 +75,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
         idempotency: request.idempotency,
         present: ({ run }) => ({ status: 202, text: JSON.stringify(run) }),
       });
-      return accepted(request, answer.run as Run, text);
+      return accepted(request, answer.run as Run, text, 0);
     },
 
     "runs.createRaw": async (request) => {
@@ -93,7 +101,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
           present: ({ run }) => ({ status: 202, text: JSON.stringify(run) }),
         },
       );
-      return accepted(request, answer.run as Run, text);
+      return accepted(request, answer.run as Run, text, 0);
     },
 
     "runs.list": async ({ caller, query }) => {
@@ -119,8 +127,11 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
       return toPage(rows, query.limit, (row) => row.id, toRun);
     },
 
-    "runs.get": async (request) =>
-      waitForEnd(database, world.feed, await seen(request, "read"), request.waitSeconds, request.signal),
+    "runs.get": async (request) => {
+      const row = await seen(request, "read");
+      const { caller, waitSeconds, signal } = request;
+      return waitForEnd(database, world.feed, caller.organizationId, toRun(row), row.queued_seq, waitSeconds, signal);
+    },
 
     "runs.cancel": async (request) => {
       const row = await seen(request, "write");
@@ -148,7 +159,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
       const { events } = await sendTo(world, tx, caller, id, [message], body.variables);
       return events[0]?.run as Run;
     });
-    return accepted(request, JSON.parse(sent.text) as Run, sent.text);
+    return accepted(request, JSON.parse(sent.text) as Run, sent.text, facts.last_seq);
   }
 }
 

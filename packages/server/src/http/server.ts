@@ -12,8 +12,10 @@ import { sendError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 
+type Api = Hono<{ Bindings: HttpBindings }>;
+
 export type ServerOptions = {
-  api: Hono<{ Bindings: HttpBindings }> | null;
+  api: Api | null;
   metrics: Metrics;
   log: Logger;
   /** Whether requests are served now. */
@@ -58,7 +60,17 @@ export function createServer(options: ServerOptions): HttpServer {
     sendError(c.env.outgoing as never, error, newId("request"), log);
     return RESPONSE_ALREADY_SENT;
   });
-  return withListener(getRequestListener(app.fetch as never), log);
+  return withListener(
+    getRequestListener(((request: Request, env: HttpBindings) => answer(app, request, env)) as never),
+    log,
+  );
+}
+
+function answer(app: Api, request: Request, env: HttpBindings): Response | Promise<Response> {
+  const response = app.fetch(request, env);
+  if (request.method !== "HEAD") return response;
+  // The router answers HEAD with a copy of what GET answers, and would send it after what was sent already.
+  return Promise.resolve(response).then((copy) => (env.outgoing.headersSent ? RESPONSE_ALREADY_SENT : copy));
 }
 
 /** A worker takes no API requests; it says how it is. */

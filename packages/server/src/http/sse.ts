@@ -5,7 +5,7 @@
  * read for half a minute is cut. Nothing is skipped and nothing is held in memory for it.
  */
 import type { ServerResponse } from "node:http";
-import { CallboardError, toUuid } from "@callboard/protocol";
+import { CallboardError, type RunId, terminalEventTypes, toUuid } from "@callboard/protocol";
 import type { Authenticator, Caller } from "../access/index.ts";
 import { eventFrame, type Feed, type Follower, type LoggedEvent, type LogKey } from "../events/index.ts";
 import type { Wakes } from "../storage/index.ts";
@@ -15,16 +15,21 @@ const STALLED_MS = 30_000;
 /** What a client waits before it connects again, in milliseconds. */
 const RETRY_MS = 1000;
 
+const TERMINAL: ReadonlySet<string> = new Set(terminalEventTypes);
+
 class Stream {
   readonly caller: Caller;
   readonly #outgoing: ServerResponse;
+  /** How the last event to be sent names its run; undefined for a stream without an end. */
+  readonly #lastRun: string | undefined;
   #follower: Follower | undefined;
   /** When the socket stopped taking bytes; undefined while it takes them. */
   stalledSinceMs: number | undefined;
 
-  constructor(outgoing: ServerResponse, caller: Caller) {
+  constructor(outgoing: ServerResponse, caller: Caller, untilRun: RunId | undefined) {
     this.#outgoing = outgoing;
     this.caller = caller;
+    this.#lastRun = untilRun === undefined ? undefined : `"run_id":"${untilRun}"`;
   }
 
   open(feed: Feed, key: LogKey, afterSeq: number, onClose: () => void): void {
@@ -35,6 +40,11 @@ class Stream {
       "cache-control": "no-cache, no-transform",
       "x-accel-buffering": "no",
     });
+    if (outgoing.req.method === "HEAD") {
+      outgoing.end();
+      onClose();
+      return;
+    }
     outgoing.write(`retry: ${RETRY_MS}\n\n`);
     outgoing.on("drain", () => {
       this.stalledSinceMs = undefined;
@@ -66,7 +76,13 @@ class Stream {
 
   #deliver(events: readonly LoggedEvent[]): boolean {
     let text = "";
-    for (const event of events) text += eventFrame(event);
+    for (const event of events) {
+      text += eventFrame(event);
+      if (this.#lastRun !== undefined && TERMINAL.has(event.type) && event.body.includes(this.#lastRun)) {
+        this.#outgoing.end(text);
+        return false;
+      }
+    }
     const ready = this.#outgoing.write(text);
     if (!ready) this.stalledSinceMs = Date.now();
     return ready;
@@ -98,8 +114,9 @@ export class Streams {
     return this.#streams.size;
   }
 
-  open(outgoing: ServerResponse, caller: Caller, key: LogKey, afterSeq: number): void {
-    const stream = new Stream(outgoing, caller);
+  /** @param untilRun the stream ends after this run's terminal event; undefined for never */
+  open(outgoing: ServerResponse, caller: Caller, key: LogKey, afterSeq: number, untilRun: RunId | undefined): void {
+    const stream = new Stream(outgoing, caller, untilRun);
     this.#streams.add(stream);
     stream.open(this.#feed, key, afterSeq, () => this.#streams.delete(stream));
   }

@@ -31,7 +31,7 @@ export async function callable(world: World, caller: Caller, agentIdOrSlug: stri
 }
 
 /** @throws attribution_not_allowed */
-export async function attributed(
+async function attributed(
   world: World,
   caller: Caller,
   userId: UserId | undefined,
@@ -61,7 +61,7 @@ export const filesIn = (content: readonly ContentPart[] | null): FileId[] =>
  *
  * @throws file_not_attachable
  */
-export async function newThreadFiles(
+async function newThreadFiles(
   world: World,
   caller: Caller,
   agent: CallableAgent,
@@ -120,7 +120,7 @@ export type Starting = {
 export async function start(world: World, starting: Starting): Promise<{ answer: ThreadAnswer; text: string }> {
   const { caller, agent, content } = starting;
   const { prompt, variables } = render(agent.config, starting.variables);
-  return startThread(
+  const started = await startThread(
     { ...world, wakeQueue: () => world.wakes.send("queue", "") },
     {
       caller,
@@ -138,4 +138,6 @@ export async function start(world: World, starting: Starting): Promise<{ answer:
       present: starting.present,
     },
   );
+  world.threads.remember(caller.organizationId, started.answer.thread);
+  return started;
 }

@@ -112,7 +112,7 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
         world.threads.forget(request.caller.organizationId, key.id);
         throw gone();
       }
-      const next = page.count === query.limit && page.last < page.lastSeq ? `"${encodeCursor(page.last)}"` : "null";
+      const next = page.more ? `"${encodeCursor(page.last)}"` : "null";
       const text = `{"data":[${page.text}],"next_cursor":${next},"last_seq":${page.lastSeq}}`;
       return { kind: "sent", route: request.route, status: 200, text };
     },
@@ -121,7 +121,8 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
       const key = await toRead(world, request, request.params.thread_id);
       const header = request.headers["last-event-id"];
       const last = typeof header === "string" && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
-      world.streams.open(request.outgoing, request.caller, key, last ?? request.query.after_seq ?? 0);
+      const afterSeq = last ?? request.query.after_seq ?? 0;
+      world.streams.open(request.outgoing, request.caller, key, afterSeq, request.query.until_run);
       return { kind: "streamed" };
     },
   };

@@ -1,11 +1,11 @@
 /** `Prefer: wait=N`: an answer that waits for a run's end. Source: RFC 7240, section 4.3. */
-import { fromUuid, isTerminal, type Run, terminalEventTypes } from "@callboard/protocol";
+import { isTerminal, type OrganizationId, type Run, terminalEventTypes, toUuid } from "@callboard/protocol";
 import type { Feed } from "../events/index.ts";
-import { findRun, type RunRow, toRun } from "../runs/index.ts";
+import { findRun, toRun } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
 
 /** Seconds a request may wait at most. */
-export const MAX_WAIT_SECONDS = 60;
+const MAX_WAIT_SECONDS = 60;
 
 /** Seconds from the header, 0 without it. */
 export function waitSeconds(prefer: string | string[] | undefined): number {
@@ -15,16 +15,22 @@ export function waitSeconds(prefer: string | string[] | undefined): number {
 
 const TERMINAL: ReadonlySet<string> = new Set(terminalEventTypes);
 
-/** The run once it has ended, or as it is when the time is up or the client is gone. */
+/**
+ * The run once it has ended, or as it is when the time is up or the client is gone.
+ *
+ * @param afterSeq a place in the log before the run's end
+ */
 export async function waitForEnd(
   database: Database,
   feed: Feed,
-  row: RunRow,
+  organizationId: OrganizationId,
+  run: Run,
+  afterSeq: number,
   seconds: number,
   signal: AbortSignal,
 ): Promise<Run> {
-  if (isTerminal(row.state) || seconds === 0) return toRun(row);
-  const mark = `"run_id":"${toRun(row).id}"`;
+  if (isTerminal(run.state) || seconds === 0) return run;
+  const mark = `"run_id":"${run.id}"`;
   await new Promise<void>((resolve) => {
     const done = () => {
       clearTimeout(timer);
@@ -34,8 +40,9 @@ export async function waitForEnd(
     };
     const timer = setTimeout(done, seconds * 1000);
     signal.addEventListener("abort", done, { once: true });
-    const key = { organization: row.organization_id, thread: row.thread_id };
-    const follower = feed.follow(key, row.queued_seq, {
+    const key = { organization: toUuid(organizationId), thread: toUuid(run.thread_id) };
+    // The first events may come before `follow` returns, hence the turn in between.
+    const follower = feed.follow(key, afterSeq, {
       deliver: (events) => {
         if (events.some((event) => TERMINAL.has(event.type) && event.body.includes(mark))) queueMicrotask(done);
         return true;
@@ -43,6 +50,6 @@ export async function waitForEnd(
       end: () => queueMicrotask(done),
     });
   });
-  const now = await findRun(database, fromUuid("organization", row.organization_id), fromUuid("run", row.id));
-  return toRun(now ?? row);
+  const row = await findRun(database, organizationId, run.id);
+  return row === undefined ? run : toRun(row);
 }

@@ -25,7 +25,7 @@ const SECRET_NAMES = [
 const SECRET_TEXT =
   /\b(?:cb[ps]_[A-Za-z0-9_-]{8,}|sk-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}|Bearer\s+\S+)|(?<=:\/\/[^\s:/@]*:)[^\s@/]+(?=@)/g;
 
-export const redactText = (text: string): string => text.replace(SECRET_TEXT, "[redacted]");
+const redactText = (text: string): string => text.replace(SECRET_TEXT, "[redacted]");
 
 /** An error for the log: name, message, code, stack, causes; secrets taken out. */
 export function errorFacts(error: unknown): object {

@@ -26,7 +26,7 @@ const dollars = (input: number, cachedInput: number, output: number): Price => (
   output: Math.round(output * 1e6),
 });
 
-export const listPrices: PriceTable = {
+const listPrices: PriceTable = {
   openai: {
     "gpt-5.2": dollars(1.75, 0.175, 14),
     "gpt-5.1": dollars(1.25, 0.125, 10),

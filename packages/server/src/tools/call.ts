@@ -7,7 +7,7 @@ import type { Json } from "@callboard/protocol";
 import type { LoadedTool } from "./registry.ts";
 
 /** Characters of a result that the model reads and the ledger keeps. */
-export const MAX_OUTPUT_CHARS = 256 * 1024;
+const MAX_OUTPUT_CHARS = 256 * 1024;
 const DEFAULT_TIMEOUT_MS = 60_000;
 
 export type CallResult =
@@ -29,29 +29,27 @@ export async function checkInput(tool: LoadedTool, input: unknown): Promise<Chec
 export async function callTool(tool: LoadedTool, value: unknown, context: ToolContext): Promise<CallResult> {
   const { definition } = tool;
   const timeoutMs = definition.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const timeout = new AbortController();
-  const signal = AbortSignal.any([context.signal, timeout.signal]);
-  let timer: NodeJS.Timeout | undefined;
-  let onAbort: (() => void) | undefined;
-  const stopped = new Promise<never>((_, reject) => {
-    // Rejects also for a tool that does not honour its signal: the run goes on without it.
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    timer = setTimeout(() => timeout.abort(new Error(`the tool did not answer within ${timeoutMs} ms`)), timeoutMs);
-  });
+  context.signal.throwIfAborted();
+  // One controller for both reasons to stop: cheaper on every call than a signal made of two.
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(context.signal.reason);
+  context.signal.addEventListener("abort", onAbort, { once: true });
+  const tooLate = () => stop.abort(new Error(`the tool did not answer within ${timeoutMs} ms`));
+  const timer = setTimeout(tooLate, timeoutMs);
   try {
-    context.signal.throwIfAborted();
-    const answer = await Promise.race([
-      (async () => definition.run(value as never, { ...context, signal }))(),
-      stopped,
-    ]);
+    // Rejects also for a tool that does not honour its signal: the run goes on without it.
+    const stopped = new Promise<never>((_, reject) => {
+      stop.signal.addEventListener("abort", () => reject(stop.signal.reason), { once: true });
+    });
+    const given: ToolContext = { ...context, signal: stop.signal };
+    const answer = await Promise.race([(async () => definition.run(value as never, given))(), stopped]);
     return await toResult(tool, answer);
   } catch (error) {
     context.signal.throwIfAborted();
     return failed(error instanceof Error ? error.message : String(error));
   } finally {
     clearTimeout(timer);
-    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+    context.signal.removeEventListener("abort", onAbort);
   }
 }
 
@@ -72,7 +70,7 @@ async function toResult(tool: LoadedTool, answer: unknown): Promise<CallResult> 
   if (json.length > MAX_OUTPUT_CHARS) {
     return failed(`the tool's answer has ${json.length} characters; at most ${MAX_OUTPUT_CHARS} are accepted`);
   }
-  const clean = storable(json);
+  const clean = storableJson(json);
   return {
     outcome: "ok",
     output: JSON.parse(clean) as Json,
@@ -81,29 +79,29 @@ async function toResult(tool: LoadedTool, answer: unknown): Promise<CallResult> 
 }
 
 const failed = (message: string): CallResult => {
-  const reason = storable(message).slice(0, 2000);
+  const reason = storable(message.slice(0, 2000));
   return { outcome: "error", reason, text: `The tool failed: ${reason}` };
 };
 
-/**
- * A text that PostgreSQL stores: no U+0000 and no lone surrogates, which tools and models may send.
- * In JSON text the escaped form goes too, but not an escaped backslash before `u0000`.
- */
+/** A text that PostgreSQL stores: no U+0000 and no lone surrogates, which tools and models may send. */
 export function storable(text: string): string {
   const clean = text.isWellFormed() ? text : text.toWellFormed();
-  if (!clean.includes("\u0000") && !clean.includes("\\u")) return clean;
-  return clean
-    .replaceAll("\u0000", "\ufffd")
-    .replace(/((?:^|[^\\])(?:\\\\)*)\\u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2})/g, "$1\\ufffd");
+  return clean.includes("\u0000") ? clean.replaceAll("\u0000", "\ufffd") : clean;
+}
+
+/** The same for a text that `JSON.stringify` made, where they are escapes; an escaped backslash before `u0000` stays. */
+export function storableJson(json: string): string {
+  if (!json.includes("\\u")) return json;
+  return json.replace(/(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g, "$1\\ufffd");
 }
 
 async function check(schema: StandardSchema, value: unknown): Promise<CheckedInput> {
   try {
     const result = await schema["~standard"].validate(value);
     if (result.issues === undefined) return { ok: true, value: result.value };
-    return { ok: false, reason: result.issues.slice(0, 8).map(describe).join("; ") };
+    return { ok: false, reason: storable(result.issues.slice(0, 8).map(describe).join("; ")) };
   } catch (error) {
-    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    return { ok: false, reason: storable(error instanceof Error ? error.message : String(error)) };
   }
 }
 

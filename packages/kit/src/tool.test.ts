@@ -1,0 +1,63 @@
+import { describe, expect, expectTypeOf, test } from "vitest";
+import { z } from "zod";
+import { defineTool, type StandardSchema, type ToolContext } from "./index.ts";
+
+const input = z.object({ query: z.string(), limit: z.coerce.number().default(10) });
+const output = z.object({ ids: z.array(z.string()) });
+
+describe("a tool", () => {
+  test("is what was defined, with a mark that tells it from other default exports", () => {
+    const run = () => ({ ids: [] });
+    const tool = defineTool({ description: "Searches.", input, output, effect: "read", run });
+    expect(tool.kind).toBe("tool");
+    expect(tool.definition).toEqual({ description: "Searches.", input, output, effect: "read", run });
+  });
+
+  test("gets its input as the schema gives it out, defaults and coercions applied", () => {
+    defineTool({
+      description: "Searches.",
+      input,
+      effect: "read",
+      run(found, context) {
+        expectTypeOf(found).toEqualTypeOf<{ query: string; limit: number }>();
+        expectTypeOf(context).toEqualTypeOf<ToolContext>();
+        expectTypeOf(context.signal).toEqualTypeOf<AbortSignal>();
+        expectTypeOf(context.caller.userId).toExtend<string | null>();
+        return null;
+      },
+    });
+  });
+
+  test("answers with what its output schema accepts", () => {
+    defineTool({
+      description: "Searches.",
+      input,
+      output,
+      effect: "read",
+      // @ts-expect-error ids are texts
+      run: () => ({ ids: [1] }),
+    });
+  });
+
+  test("says what repeating it would do", () => {
+    // @ts-expect-error no such effect
+    defineTool({ description: "Searches.", input, effect: "twice", run: () => null });
+    // @ts-expect-error without an effect nobody knows what a crash leaves behind
+    defineTool({ description: "Searches.", input, run: () => null });
+  });
+
+  test("takes a schema of any library that implements Standard Schema", () => {
+    const own: StandardSchema<string, number> = {
+      "~standard": { version: 1, vendor: "own", validate: (value) => ({ value: Number(value) }) },
+    };
+    defineTool({
+      description: "Doubles.",
+      input: own,
+      effect: "read",
+      run(found) {
+        expectTypeOf(found).toEqualTypeOf<number>();
+        return found * 2;
+      },
+    });
+  });
+});
