@@ -55,8 +55,6 @@ export const errorCatalogue = {
   },
 
   // The caller may retry.
-  rate_limited: { status: 429, retryable: true, summary: "Too many requests." },
-  too_many_runs: { status: 429, retryable: true, summary: "The organization has too many runs at once." },
   unavailable: { status: 503, retryable: true, summary: "The server cannot serve this right now." },
 
   // We are at fault.
@@ -79,7 +77,6 @@ export const runErrorCatalogue = {
   crash_loop: { retryable: false, summary: "The run stopped its server process three times." },
   output_invalid: { retryable: true, summary: "The answer did not fit the agent's output schema." },
   permission_expired: { retryable: true, summary: "Nobody decided the permission request in time." },
-  access_revoked: { retryable: false, summary: "The caller's access ended while the run was under way." },
   tool_missing: { retryable: false, summary: "A tool of the agent's version is not on this server." },
   tool_outcome_unknown: {
     retryable: false,

@@ -45,7 +45,6 @@ const startErrors = [
   "agent_not_published",
   "api_access_disabled",
   "invalid_variables",
-  "too_many_runs",
   "file_not_attachable",
 ] as const;
 
@@ -211,7 +210,7 @@ export const routes = define({
     answer: threads.run,
     status: 202,
     idempotent: true,
-    errors: ["forbidden", "too_many_runs", "draft_invalid"],
+    errors: ["forbidden", "draft_invalid"],
   },
   "runs.list": {
     method: "GET",

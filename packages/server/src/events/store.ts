@@ -10,7 +10,7 @@ export type LogKey = { readonly organization: string; readonly thread: string };
 const after = statement(
   "events.after",
   `select seq, type, body
-     from (select seq, type, body, sum(octet_length(body)) over (order by seq) - octet_length(body) as before
+     from (select seq, type, body, sum(octet_length(body)) over (order by seq rows unbounded preceding) - octet_length(body) as before
              from (select seq, type, body from events
                     where organization_id = $1 and thread_id = $2 and seq > $3
                     order by seq limit $4) page) counted
@@ -37,7 +37,7 @@ const pageText = statement(
      left join lateral (
        select count(*)::int as count, max(seq) as last, sum(octet_length(body)) as bytes,
               string_agg('{"seq":' || seq || ',' || body, ',' order by seq) as text
-         from (select seq, body, sum(octet_length(body)) over (order by seq) - octet_length(body) as before
+         from (select seq, body, sum(octet_length(body)) over (order by seq rows unbounded preceding) - octet_length(body) as before
                  from (select seq, body from events
                         where organization_id = $1 and thread_id = $2 and seq > $3
                         order by seq limit $4) page) counted
@@ -51,7 +51,7 @@ const pageTextOfTypes = statement(
      left join lateral (
        select count(*)::int as count, max(seq) as last, sum(octet_length(body)) as bytes,
               string_agg('{"seq":' || seq || ',' || body, ',' order by seq) as text
-         from (select seq, body, sum(octet_length(body)) over (order by seq) - octet_length(body) as before
+         from (select seq, body, sum(octet_length(body)) over (order by seq rows unbounded preceding) - octet_length(body) as before
                  from (select seq, body from events
                         where organization_id = $1 and thread_id = $2 and seq > $3 and type = any($6)
                         order by seq limit $4) page) counted
@@ -143,7 +143,7 @@ const many = statement(
   `select f.n::int as n, e.seq, e.type, e.body
      from unnest($1::uuid[], $2::uuid[], $3::bigint[]) with ordinality as f(organization, thread, seq, n)
     cross join lateral (
-      select seq, type, body, sum(octet_length(body)) over (order by seq) - octet_length(body) as before
+      select seq, type, body, sum(octet_length(body)) over (order by seq rows unbounded preceding) - octet_length(body) as before
         from (select seq, type, body from events
                where organization_id = f.organization and thread_id = f.thread and seq > f.seq
                order by seq limit $4) page) e

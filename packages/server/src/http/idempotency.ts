@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { CallboardError, type RouteName, toUuid } from "@callboard/protocol";
 import { type Caller, principalId } from "../access/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
-import { type Sql, statement } from "../storage/index.ts";
+import { type Sql, statement, type Transaction } from "../storage/index.ts";
 
 const find = statement(
   "idempotency.find",
@@ -72,14 +72,34 @@ export async function storedAnswer(sql: Sql, caller: Caller, key: IdempotencyKey
   return { status: row.status, text: row.response };
 }
 
+const lockTimeout = statement("idempotency.lock_timeout", "select set_config('lock_timeout', $1, true)");
+/** How long a request waits for one with the same key, in milliseconds. */
+const WAIT_MS = 2000;
+/** SQLSTATE of a lock that was not had in time. */
+const LOCK_NOT_AVAILABLE = "55P03";
+
 /**
- * Reserves the key; waits for a request with the same key that is being written.
+ * Reserves the key in a transaction; waits a little for a request with the same key that is being written.
  *
- * @throws AlreadyAnswered when that one was written
+ * @throws AlreadyAnswered when that one was written; idempotency_in_progress when it still is
  */
-export async function reserve(sql: Sql, caller: Caller, key: IdempotencyKey, thread: string | null): Promise<void> {
+export async function reserve(
+  tx: Transaction,
+  caller: Caller,
+  key: IdempotencyKey,
+  thread: string | null,
+): Promise<void> {
   const values = [toUuid(caller.organizationId), key.principal, key.route, key.key, key.hash, thread];
-  if ((await sql.run(reserveKey, values)) === 0) throw new AlreadyAnswered();
+  await tx.row(lockTimeout, [String(WAIT_MS)]);
+  try {
+    if ((await tx.run(reserveKey, values)) === 0) throw new AlreadyAnswered();
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw error;
+    throw new CallboardError("idempotency_in_progress", `a request with the idempotency key ${key.key} is under way`, {
+      retry_after_ms: 1000,
+    });
+  }
+  await tx.row(lockTimeout, ["0"]);
 }
 
 /** Stores the answer beside the reserved key. */

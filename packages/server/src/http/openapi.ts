@@ -144,7 +144,7 @@ function toRefusals(route: Route, schemas: Record<string, Schema>): Operation["r
   const codes: ErrorCode[] = [...COMMON, ...(route.errors ?? [])];
   if (route.body !== undefined) codes.push("bad_json", "unsupported_media_type", "body_too_large");
   if (route.multipart === true) codes.push("bad_request");
-  if (route.idempotent === true) codes.push("idempotency_conflict");
+  if (route.idempotent === true) codes.push("idempotency_conflict", "idempotency_in_progress");
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set(codes)) {
     const { status } = errorCatalogue[code];

@@ -42,7 +42,7 @@ const runsOfThread = statement(
 
 /** A process that works on runs, as the rooms see one; what it is handed is only noted down. */
 export class TestHost implements RunHost {
-  id = randomUUID();
+  readonly id: string = randomUUID();
   room = true;
   readonly adopted: Claim[] = [];
   readonly dropped: string[] = [];
