@@ -5,13 +5,14 @@ const codes = Object.keys(errorCatalogue) as ErrorCode[];
 
 describe("the catalogue of refusals", () => {
   test.each(codes)("%s has a status, a verdict and one sentence", (code) => {
-    const { status, retryable, summary } = errorCatalogue[code];
+    const { status, retryable, summary }: { status: number; retryable: boolean; summary: string } =
+      errorCatalogue[code];
     expect(code).toMatch(/^[a-z]+(_[a-z]+)*$/);
     expect(status).toBeGreaterThanOrEqual(400);
     expect(status).toBeLessThan(600);
     expect(summary).toMatch(/^[A-Z][^.]*\.$/);
-    // Who is asked to slow down or meets our fault may try again; who sent something wrong may not.
-    if (status === 429 || status >= 500) expect(retryable).toBe(true);
+    // Who meets our fault may try again; who sent something wrong may not.
+    if (status >= 500) expect(retryable).toBe(true);
     if (status < 409 || status === 422) expect(retryable).toBe(false);
   });
 });

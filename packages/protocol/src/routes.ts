@@ -46,6 +46,7 @@ const startErrors = [
   "api_access_disabled",
   "invalid_variables",
   "file_not_attachable",
+  "attribution_not_allowed",
 ] as const;
 
 export const routes = define({
@@ -60,7 +61,7 @@ export const routes = define({
     answer: threads.threadAnswer,
     status: 201,
     idempotent: true,
-    errors: [...startErrors, "attribution_not_allowed"],
+    errors: startErrors,
   },
   "threads.list": {
     method: "GET",

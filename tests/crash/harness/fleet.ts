@@ -1,6 +1,6 @@
 /** Everything a recovery test works with: a database, a scripted model, server processes, agents, a caller. */
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -86,7 +86,10 @@ export class Fleet {
 
     const servers: ServerProcess[] = [];
     for (let i = 0; i < (options.count ?? 2); i++) servers.push(await ServerProcess.onFreePort(env));
-    cleanUp.push(() => Promise.all(servers.map((server) => server.kill())));
+    cleanUp.push(async () => {
+      await Promise.all(servers.map((server) => server.kill()));
+      await keepOutput(servers);
+    });
     await Promise.all(servers.map((server) => server.start()));
 
     const fleet = new Fleet(servers, model, token, ledger, cleanUp);
@@ -145,6 +148,14 @@ export class Fleet {
     this.#reviving = false;
     await runAll(this.#cleanUp);
   }
+}
+
+/** With CRASH_OUTPUT, a folder, what the processes logged is kept there under their ports. */
+async function keepOutput(servers: readonly ServerProcess[]): Promise<void> {
+  const keep = process.env.CRASH_OUTPUT;
+  if (keep === undefined) return;
+  await mkdir(keep, { recursive: true });
+  await Promise.all(servers.map((server) => writeFile(join(keep, `${server.port}.log`), server.output)));
 }
 
 /** In reverse order; one failure does not keep the others from being ended. */

@@ -6,7 +6,8 @@
  *                                      committed events ─────┴──▶ feed (followers)
  *
  * C1  A change is written only while its run is the thread's active run under the fence it was claimed with.
- *     The check and the write are one update of the thread row, so a process that lost its lease writes nothing.
+ *     The check and the write are one update of the thread row, so a process that lost its lease writes nothing,
+ *     nor does one that ended its turn: an end takes the fence away.
  * C2  The changes of one run are written in the order they were given.
  * C3  The change that ends the run's turn is written only when the run has seen all steering messages.
  * C4  A commit whose answer was lost is looked up before it is tried again: nothing is written twice.
@@ -126,6 +127,7 @@ const commit = statement(
             state = case when i.ts is null then t.state
                          when i.leaves and t.queued > 0 then 'running' else i.ts end,
             active_run_id = case when i.leaves then null else t.active_run_id end,
+            active_fence = case when i.ts is null then t.active_fence else 0 end,
             updated_at = coalesce(i.at, t.updated_at)
        from items i
       where t.organization_id = i.o and t.id = i.t and t.active_run_id = i.r and t.active_fence = i.f
