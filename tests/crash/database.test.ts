@@ -15,7 +15,7 @@ import { LossyProxy } from "./harness/proxy.ts";
 const RUNS = size(30, 150);
 const WORDS = 40;
 /** How long the database stays away, one restart each: shorter and longer than a lease. */
-const OUTAGES_MS = isFull ? [6000, 9000] : [300];
+const OUTAGES_MS = isFull ? [0, 300, 1000, 3000, 6000, 200, 9000, 500] : [300];
 
 const tools = [{ name: "look" }, { name: "put" }, { name: "send" }];
 const scripts = { drip: drip(WORDS, 50), work };

@@ -13,7 +13,6 @@ import {
   type EventData,
   type EventType,
   type MessageId,
-  newId,
   type RunErrorCode,
   toUuid,
   type Usage,
@@ -21,12 +20,9 @@ import {
 import { type NewEvent, newEvent } from "../events/index.ts";
 import type { Logger } from "../log/index.ts";
 import {
-  type AssistantPart,
   callModel,
-  type ModelEnd,
   ModelError,
   type ModelMessage,
-  type ModelPart,
   type ModelTarget,
   type ModelTool,
   type ModelUsage,
@@ -45,9 +41,9 @@ import {
   steeringAfter,
 } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
-import { storable, storableJson, type ToolRegistry } from "../tools/index.ts";
+import { storable, type ToolRegistry } from "../tools/index.ts";
 import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
-import { Deltas } from "./deltas.ts";
+import { Message, type MessageHost, type Spoken, textOf } from "./message.ts";
 import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
 import { RunFailure, RunStop } from "./stop.ts";
 import type { ToolServices } from "./tool-context.ts";
@@ -75,16 +71,6 @@ export type WorkResult = { kind: "ended"; next: boolean } | { kind: "left" };
 /** Steps in a row in which a model called nothing that can be called. */
 const MAX_USELESS_STEPS = 3;
 const NO_USAGE: Usage = { input_tokens: 0, output_tokens: 0, cost_micros: 0 };
-
-type Spoken = {
-  messageId: MessageId;
-  parts: AssistantPart[];
-  text: string;
-  rest: NewEvent[];
-  end: ModelEnd;
-  model: string;
-  provider: string;
-};
 
 export class Loop {
   readonly #services: LoopServices;
@@ -519,100 +505,3 @@ export class Loop {
     return this.#services.now().toISOString();
   }
 }
-
-type MessageHost = {
-  wheel: Wheel;
-  event: (
-    type: "agent.message.delta" | "agent.thinking.delta",
-    data: { message_id: MessageId; text: string },
-  ) => NewEvent;
-  write: (event: NewEvent) => Promise<void>;
-};
-
-/** What the model says in one call, on its way into the log and into the step. */
-class Message {
-  readonly id = newId("message");
-  readonly #host: MessageHost;
-  readonly #text: Deltas;
-  #thinking: Deltas | undefined;
-  #spoken = "";
-  #thought = "";
-  readonly #calls: AssistantPart[] = [];
-
-  constructor(host: MessageHost) {
-    this.#host = host;
-    this.#text = this.#deltas("agent.message.delta");
-  }
-
-  get begun(): boolean {
-    return this.#text.begun || this.#thinking?.begun === true;
-  }
-
-  add(part: ModelPart): void {
-    if (part.type === "text") {
-      const text = storable(part.text);
-      this.#spoken += text;
-      this.#text.push(text);
-    } else if (part.type === "thinking") {
-      const text = storable(part.text);
-      this.#thought += text;
-      this.#thinking ??= this.#deltas("agent.thinking.delta");
-      this.#thinking.push(text);
-    } else {
-      const { id, tool, inputText, providerData } = part;
-      // What cannot be read stays as text: the step records what the model wrote.
-      this.#calls.push({
-        type: "tool_call",
-        id: storable(id),
-        tool: storable(tool.slice(0, 200)),
-        input: parseInput(inputText),
-        ...(providerData === undefined ? {} : { providerData }),
-      });
-    }
-  }
-
-  close(end: ModelEnd): Pick<Spoken, "messageId" | "parts" | "text" | "rest"> {
-    const rest: NewEvent[] = [];
-    const thinkingRest = this.#thinking?.close() ?? "";
-    if (thinkingRest !== "")
-      rest.push(this.#host.event("agent.thinking.delta", { message_id: this.id, text: thinkingRest }));
-    const textRest = this.#text.close();
-    if (textRest !== "") rest.push(this.#host.event("agent.message.delta", { message_id: this.id, text: textRest }));
-    const parts: AssistantPart[] = [];
-    // A provider may have something to remember although nothing was said, like encrypted reasoning.
-    const { thinking, text } = end.providerData ?? {};
-    if (this.#thought !== "" || thinking !== undefined) {
-      parts.push(withData({ type: "thinking", text: this.#thought }, thinking));
-    }
-    if (this.#spoken !== "" || text !== undefined) parts.push(withData({ type: "text", text: this.#spoken }, text));
-    parts.push(...this.#calls);
-    return { messageId: this.id, parts, text: this.#spoken, rest };
-  }
-
-  drop(): void {
-    this.#text.close();
-    this.#thinking?.close();
-  }
-
-  #deltas(type: "agent.message.delta" | "agent.thinking.delta"): Deltas {
-    return new Deltas(this.id, this.#host.wheel, (message_id, text) =>
-      this.#host.write(this.#host.event(type, { message_id, text })),
-    );
-  }
-}
-
-function withData(part: AssistantPart, providerData: AssistantPart["providerData"]): AssistantPart {
-  return providerData === undefined ? part : { ...part, providerData };
-}
-
-/** JSON as the model wrote it; a text that is not JSON stays a text, which no tool's schema accepts as an object. */
-function parseInput(text: string): Extract<AssistantPart, { type: "tool_call" }>["input"] {
-  try {
-    return JSON.parse(storableJson(JSON.stringify(text.trim() === "" ? {} : JSON.parse(text))));
-  } catch {
-    return storable(text);
-  }
-}
-
-const textOf = (parts: readonly AssistantPart[], type: "text" | "thinking"): string =>
-  parts.map((part) => (part.type === type ? part.text : "")).join("");

@@ -28,10 +28,11 @@ export function readBody(incoming: IncomingMessage, maxBytes: number): Promise<B
       ended = true;
       resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
     });
-    incoming.on("error", reject);
-    incoming.on("close", () => {
-      if (!ended) reject(new CallboardError("bad_request", "the body broke off"));
-    });
+    const brokenOff = (cause?: unknown) => {
+      if (!ended) reject(new CallboardError("bad_request", "the body broke off", {}, { cause }));
+    };
+    incoming.on("error", brokenOff); // a connection that was cut
+    incoming.on("close", () => brokenOff());
   });
 }
 

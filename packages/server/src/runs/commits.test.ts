@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { type Event, fromUuid, newId, toUuid } from "@callboard/protocol";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Lane, Statement } from "../storage/index.ts";
+import type { Change, StepRow } from "./change.ts";
 import type { Claim } from "./claim.ts";
-import type { Change, StepRow } from "./commits.ts";
 import { createRunsWorld, type RunsWorld } from "./fixture.ts";
 import { callsOf, permissionsOf, stepsOf } from "./store.ts";
 

@@ -14,85 +14,17 @@
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { RunError, RunResult, RunState, Usage } from "@callboard/protocol";
 import type { Feed, LoggedEvent, NewEvent } from "../events/index.ts";
 import { isConflictError, isConnectionError, type Lane, statement } from "../storage/index.ts";
-import type { RunKey, WaitingFor } from "./run.ts";
+import { type Change, isAppend, type Parcel, toItemRow } from "./change.ts";
+import type { RunKey } from "./run.ts";
 
-export type StepRow = {
-  step: number;
-  message: string;
-  provider: string;
-  model: string;
-  joined: unknown[];
-  steered: number;
-  parts: unknown[];
-  finish: string;
-  usage: Usage;
-  at: string;
-};
-export type CallState = "waiting" | "started" | "completed" | "failed" | "denied" | "unknown";
-export type CallRow = {
-  step: number;
-  position: number;
-  id: string;
-  modelCallId: string;
-  tool: string;
-  input: unknown;
-  effect: "read" | "idempotent" | "once";
-  state: CallState;
-  at: string | null;
-  outputText: string | null;
-};
-export type CallUpdate = {
-  step: number;
-  position: number;
-  state: CallState;
-  output?: unknown;
-  outputText?: string;
-  at: string;
-};
-export type PermissionRow = {
-  id: string;
-  call: string;
-  tool: string;
-  argumentsHash: string;
-  version: number | null;
-  expiresAt: string;
-  at: string;
-};
-
-/** How the run's turn on this process ends. */
-export type RunEnd = {
-  state: Exclude<RunState, "running">;
-  at: string;
-  runningMs: number;
-  usage: Usage;
-  result?: RunResult;
-  error?: RunError;
-  waitingFor?: WaitingFor;
-  /** Steering messages the run has taken in (C3); absent where they do not matter: failed, canceled, released. */
-  steered?: number;
-};
-
-export type Change = {
-  events: NewEvent[];
-  steps?: StepRow[];
-  calls?: CallRow[];
-  callUpdates?: CallUpdate[];
-  permissions?: PermissionRow[];
-  /** The run's usage so far. */
-  usage?: Usage;
-  end?: RunEnd;
-};
-
-/** `fenced`: the run is not this process's any more. `steered`: a message joined; the end was not written. */
+/**
+ * `committed`: with the number of steering messages sent so far, and whether other runs of the thread wait.
+ * `fenced`: the run is not this process's any more. `steered`: a message joined; the end was not written.
+ */
 export type CommitResult =
-  | {
-      kind: "committed" /** Steering messages sent so far. */;
-      steered: number /** Queued runs wait for the thread. */;
-      queued: boolean;
-    }
+  | { kind: "committed"; steered: number; queued: boolean }
   | { kind: "fenced" }
   | { kind: "steered"; steered: number };
 
@@ -207,18 +139,6 @@ type Item = {
   last: { change: Change; waiting: Waiting } | undefined;
 };
 
-/** An item as it is sent. */
-type Parcel = {
-  item: Item;
-  events: NewEvent[];
-  steps: StepRow[];
-  calls: CallRow[];
-  callUpdates: CallUpdate[];
-  permissions: PermissionRow[];
-  usage: Usage | undefined;
-  end: RunEnd | undefined;
-};
-
 const MAX_BATCH = 256;
 
 export class RunCommits {
@@ -300,7 +220,7 @@ export class RunCommits {
     for (let attempt = 1; ; attempt++) {
       try {
         const rows = await this.#send(parcels, flush);
-        await this.#settle(parcels, rows, flush);
+        await this.#settle(batch, parcels, rows, flush);
         return;
       } catch (error) {
         if (isConnectionError(error) && !this.#stopped) {
@@ -325,10 +245,16 @@ export class RunCommits {
   }
 
   /** Hands committed events over and answers everybody; looks up why the others were not written. */
-  async #settle(parcels: readonly Parcel[], rows: readonly MovedRow[], flush: string): Promise<void> {
+  async #settle(
+    batch: readonly Item[],
+    parcels: readonly Parcel[],
+    rows: readonly MovedRow[],
+    flush: string,
+  ): Promise<void> {
     const moved = new Map(rows.map((row) => [row.k, row]));
     const refused: Item[] = [];
-    parcels.forEach(({ item, events }, k) => {
+    parcels.forEach(({ events }, k) => {
+      const item = batch[k] as Item;
       const row = moved.get(k);
       if (row === undefined) {
         refused.push(item);
@@ -408,11 +334,13 @@ export class RunCommits {
 }
 
 function toParcel(item: Item): Parcel {
+  const { key, fence } = item;
   const changes = item.last === undefined ? item.changes : [...item.changes, item.last.change];
   const first = changes[0];
   if (changes.length === 1 && first !== undefined && isOnlyEvents(first)) {
     return {
-      item,
+      key,
+      fence,
       events: first.events,
       steps: [],
       calls: [],
@@ -423,7 +351,8 @@ function toParcel(item: Item): Parcel {
     };
   }
   return {
-    item,
+    key,
+    fence,
     events: changes.flatMap((change) => change.events),
     steps: changes.flatMap((change) => change.steps ?? []),
     calls: changes.flatMap((change) => change.calls ?? []),
@@ -443,101 +372,3 @@ function* waitersOf(items: readonly Item[]): Iterable<Waiting> {
     if (item.last !== undefined) yield item.last.waiting;
   }
 }
-
-/** Only events: the commonest change by far, and the cheaper statement. */
-const isAppend = (parcel: Parcel): boolean =>
-  parcel.steps.length === 0 &&
-  parcel.calls.length === 0 &&
-  parcel.callUpdates.length === 0 &&
-  parcel.permissions.length === 0 &&
-  parcel.usage === undefined &&
-  parcel.end === undefined;
-
-const leavesThread = (end: RunEnd): boolean => end.state !== "waiting" && end.state !== "queued";
-
-/** One run's part of a statement; what is undefined is left out and arrives as null. */
-function toItemRow(parcel: Parcel, k: number): object {
-  const { item, events, end } = parcel;
-  const { key, fence } = item;
-  const usage = end?.usage ?? parcel.usage;
-  return {
-    k,
-    o: key.organization,
-    t: key.thread,
-    r: key.run,
-    f: fence,
-    n: events.length,
-    ev: rowsOf(events, (event, i) => ({ s: i + 1, ty: event.type, b: event.body })),
-    seen: end?.steered,
-    ts: end === undefined ? undefined : threadStateAfter(end),
-    leaves: end === undefined ? undefined : leavesThread(end),
-    at: end?.at,
-    st: rowsOf(parcel.steps, toStepRow),
-    ca: rowsOf(parcel.calls, toCallRow),
-    cu: rowsOf(parcel.callUpdates, toCallUpdateRow),
-    pe: rowsOf(parcel.permissions, toPermissionRow),
-    patch: end !== undefined || usage !== undefined ? true : undefined,
-    s: end?.state,
-    it: usage?.input_tokens,
-    ot: usage?.output_tokens,
-    cm: usage?.cost_micros,
-    re: end?.result,
-    er: end?.error,
-    wf: end?.waitingFor,
-    ms: end?.runningMs,
-    en: end !== undefined && leavesThread(end) ? end.at : undefined,
-  };
-}
-
-const rowsOf = <T>(list: readonly T[], toRow: (one: T, i: number) => object): object[] | undefined =>
-  list.length === 0 ? undefined : list.map(toRow);
-
-const threadStateAfter = (end: RunEnd): string =>
-  end.state === "waiting" ? "waiting" : end.state === "queued" ? "running" : "idle";
-
-const toStepRow = (step: StepRow): object => ({
-  st: step.step,
-  mi: step.message,
-  pv: step.provider,
-  mo: step.model,
-  jo: step.joined,
-  se: step.steered,
-  pa: step.parts,
-  fi: step.finish,
-  it: step.usage.input_tokens,
-  ot: step.usage.output_tokens,
-  cm: step.usage.cost_micros,
-  at: step.at,
-});
-
-const toCallRow = (call: CallRow): object => ({
-  st: call.step,
-  po: call.position,
-  id: call.id,
-  mc: call.modelCallId,
-  tn: call.tool,
-  ip: call.input,
-  ef: call.effect,
-  s: call.state,
-  at: call.at,
-  ox: call.outputText,
-});
-
-const toCallUpdateRow = (update: CallUpdate): object => ({
-  st: update.step,
-  po: update.position,
-  s: update.state,
-  ou: update.output,
-  ox: update.outputText,
-  at: update.at,
-});
-
-const toPermissionRow = (permission: PermissionRow): object => ({
-  id: permission.id,
-  ca: permission.call,
-  tn: permission.tool,
-  ah: permission.argumentsHash,
-  av: permission.version,
-  ex: permission.expiresAt,
-  at: permission.at,
-});

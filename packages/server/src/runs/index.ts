@@ -1,16 +1,16 @@
 /** The runs room: accepting work, claiming it under a fence, everything a run writes, and its end. */
+
+export type {
+  CallRow,
+  CallState,
+  CallUpdate,
+  Change,
+  PermissionRow as NewPermission,
+  RunEnd,
+  StepRow,
+} from "./change.ts";
 export { type Claim, claimRuns, isSuspect } from "./claim.ts";
-export {
-  type CallRow,
-  type CallState,
-  type CallUpdate,
-  type Change,
-  type CommitResult,
-  type PermissionRow as NewPermission,
-  RunCommits,
-  type RunEnd,
-  type StepRow,
-} from "./commits.ts";
+export { type CommitResult, RunCommits } from "./commits.ts";
 export { endRun } from "./end.ts";
 export { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
 export {

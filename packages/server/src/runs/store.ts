@@ -1,7 +1,7 @@
 /** SQL of runs, their steps, tool calls and permissions: reads, and the writes of transactions. */
 import { type OrganizationId, type RunId, type RunState, toUuid, type Usage } from "@callboard/protocol";
 import { type Sql, statement } from "../storage/index.ts";
-import type { CallState } from "./commits.ts";
+import type { CallState } from "./change.ts";
 import type { RunInput, RunRow, WaitingFor } from "./run.ts";
 
 /** The columns of a `RunRow`, of `runs r`. */

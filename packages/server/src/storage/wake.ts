@@ -31,6 +31,7 @@ export class Wakes {
   readonly #listeners = new Map<WakeTopic, Set<Listener>>();
   #pending = new Map<WakeTopic, Set<string>>();
   #scheduled = false;
+  #sending: Promise<void> | undefined;
   #client: pg.Client | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -80,24 +81,37 @@ export class Wakes {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#retry);
-    if (this.#pending.size > 0) this.#flush();
+    this.#flush();
+    while (this.#sending !== undefined) await this.#sending;
     await this.#client?.end().catch(() => undefined);
   }
 
+  /** One statement at a time: what is told meanwhile goes with the next one. */
   #flush(): void {
     this.#scheduled = false;
+    if (this.#sending !== undefined || this.#pending.size === 0) return;
     const pending = this.#pending;
     this.#pending = new Map();
     const client = this.#client;
     if (client === undefined) return;
-    for (const [topic, keys] of pending) {
+    const payloads = [...pending].map(([topic, keys]) => {
       const head = `${this.#sender}:${topic}:`;
       const all = [...keys].join(",");
-      const payload = head + (head.length + all.length > MAX_PAYLOAD ? "*" : all);
-      client
-        .query({ name: "wake.send", text: "select pg_notify($1, $2)", values: [CHANNEL, payload] })
-        .catch(this.#onError);
-    }
+      return head + (head.length + all.length > MAX_PAYLOAD ? "*" : all);
+    });
+    const text = "select pg_notify($1, payload) from unnest($2::text[]) payload";
+    this.#sending = client.query({ name: "wake.send", text, values: [CHANNEL, payloads] }).then(
+      () => this.#sent(),
+      (error) => {
+        this.#onError(error);
+        this.#sent();
+      },
+    );
+  }
+
+  #sent(): void {
+    this.#sending = undefined;
+    this.#flush();
   }
 
   #receive(payload: string): void {
