@@ -147,6 +147,26 @@ test("many readers of one thread see the same", async () => {
   for (const frames of read) expect(frames).toEqual(read[0]);
 });
 
+describe("until a run", () => {
+  test("a stream ends after the run's last event, and not before", async () => {
+    const { client } = target;
+    const own = await target.agent(({ lastUser }) => say(lastUser));
+    const { path } = await openEmpty(client, own);
+    const [one, two] = ok(await client.post(`${path}/events`, { events: [message("a"), message("b")] })).events;
+    const read: SseFrame[] = [];
+    const stream = await client.stream(`${path}/events/stream`, { query: { until_run: two.run.id } });
+    for (let frame = await stream.next(); frame !== undefined; frame = await stream.next()) read.push(frame);
+    const ends = read.filter(isEnd).map(({ data }) => JSON.parse(data).run_id);
+    expect(ends).toEqual([one.run.id, two.run.id]);
+    expect(read.map(({ data }) => data)).toEqual(await listed(path));
+  });
+
+  test("an id that is none is refused", async () => {
+    const { path } = await openEmpty(target.client, agent);
+    expect((await target.client.get(`${path}/events/stream`, { query: { until_run: "x" } })).status).toBe(422);
+  });
+});
+
 describe("headers", () => {
   test("a stream says what it is, is not cached, and tells when to come back", async () => {
     const { client } = target;

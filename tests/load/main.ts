@@ -9,6 +9,7 @@
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -29,8 +30,25 @@ const { values: options } = parseArgs({
     out: { type: "string" },
   },
 });
-const PORTS = { model: 4010, floorPg: 4111, floorNone: 4112, server: 4120 };
+/** Ports that are free now, so that nothing else answers in a program's place. */
+const PORTS = {
+  model: await freePort(),
+  floorPg: await freePort(),
+  floorNone: await freePort(),
+  server: await freePort(),
+};
 const children: ChildProcess[] = [];
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
 
 /** Starts a program on one core; resolves when its address answers. */
 async function start(core: number, args: string[], env: Record<string, string>, url: string): Promise<ChildProcess> {

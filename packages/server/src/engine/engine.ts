@@ -65,8 +65,15 @@ export class Engine implements RunHost {
     this.#options = options;
     options.wakes.on("queue", () => this.#claimSoon());
     options.wakes.on("signal", (keys) => {
-      if (keys.includes("*")) void this.#dropLost();
+      if (keys.includes("*")) this.#dropLost().catch((error) => this.#warn(error, "runs could not be looked after"));
       else for (const run of keys) this.drop(run);
+    });
+    // One that is lost costs a step: the next commit tells the loop as well.
+    options.wakes.on("steer", (keys) => {
+      for (const key of keys) {
+        const [run = "", number] = key.split("/");
+        this.#loops.get(run)?.joined(Number(number));
+      }
     });
   }
 
@@ -171,6 +178,11 @@ export class Engine implements RunHost {
     log.warn({ workers: dead }, "leases of other processes ran out; their runs are taken over");
     this.#claimSoon();
     this.#options.wakes.tell("queue", "");
+  }
+
+  /** The database is away, mostly: the next look does what this one could not. */
+  #warn(error: unknown, message: string): void {
+    this.#options.services.log.warn({ error }, message);
   }
 
   async #countOthers(): Promise<void> {

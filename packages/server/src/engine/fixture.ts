@@ -147,7 +147,11 @@ export async function createEngineWorld() {
   }
 
   async function work(claim: Claim, given: LoopServices): Promise<WorkResult> {
-    return new Loop(given, claim).work();
+    const loop = new Loop(given, claim);
+    const leave = runs.wakes.on("steer", (keys) => {
+      for (const key of keys) if (key.startsWith(claim.key.run)) loop.joined(Number(key.split("/")[1]));
+    });
+    return loop.work().finally(leave);
   }
 
   /** The events of a run's thread, checked for what holds in every log. */

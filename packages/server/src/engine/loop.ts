@@ -111,6 +111,11 @@ export class Loop {
     this.#abort.abort(new RunStop("lost"));
   }
 
+  /** So many messages have joined the run: they are taken in before its next step. */
+  joined(number: number): void {
+    this.#steeredKnown = Math.max(this.#steeredKnown, number);
+  }
+
   /**
    * The process ends: the run is given back. Calls of `once` tools that are under way may finish first,
    * because nobody could repeat them.

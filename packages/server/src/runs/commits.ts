@@ -14,7 +14,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Feed, LoggedEvent, NewEvent } from "../events/index.ts";
+import type { Feed, LoggedEvent } from "../events/index.ts";
 import { isConflictError, isConnectionError, type Lane, statement } from "../storage/index.ts";
 import { type Change, isAppend, type Parcel, toItemRow } from "./change.ts";
 import type { RunKey } from "./run.ts";

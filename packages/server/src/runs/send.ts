@@ -186,7 +186,9 @@ class Sender {
     const sentBy = { kind: caller.kind, id: principalId(caller) };
     const message = log.append("user.message", active.id, { content, sent_by: sentBy });
     log.row.steered++;
-    await insertSteering(this.#tx, active.organization_id, active.id, log.row.steered, { content, seq: message.seq });
+    const number = log.row.steered;
+    await insertSteering(this.#tx, active.organization_id, active.id, number, { content, seq: message.seq });
+    this.#tx.after(() => this.#deps.wakes.send("steer", `${active.id}/${number}`));
     return { type: "user.message", event_id: message.id as never, seq: message.seq, run: toRun(active) };
   }
 

@@ -18,6 +18,8 @@ export type WakeTopics = {
   queue: string;
   /** A run was sent a signal: its uuid. */
   signal: string;
+  /** A message joined a run: `run/number`, the run's uuid and how many have joined it. */
+  steer: string;
   /** An organization's access changed: its uuid. */
   access: string;
 };

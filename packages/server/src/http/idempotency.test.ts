@@ -1,0 +1,105 @@
+/** T9, what only the database shows: keys under way, kept answers, sealed secrets, the end after a day. */
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Answer } from "../testing/http-client.ts";
+import { startTestServer, type TestServer } from "../testing/server.ts";
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({ agents: { desk: { name: "Desk" } } });
+});
+afterAll(() => server.stop());
+
+const refusal = ({ status, body }: Answer): string => `${status} ${body?.error?.code ?? "accepted"}`;
+const withKey = (key: string) => ({ headers: { "idempotency-key": key } });
+const ref = (client_external_ref: string) => ({ client_external_ref });
+
+/** Holds a key as another process does that has reserved it and not committed yet. */
+async function underWay<T>(route: string, key: string, work: () => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: server.databaseUrl });
+  await client.connect();
+  try {
+    await client.query("begin");
+    const principal = server.ownerId;
+    await client.query(
+      `insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response)
+       select id, $1, $2, $3, '\\x00', 0, '' from organizations limit 1`,
+      [principal, route, key],
+    );
+    return await work();
+  } finally {
+    await client.query("rollback");
+    await client.end();
+  }
+}
+
+describe("a key whose first request is still under way elsewhere", () => {
+  test("is told so, and may be sent again", async () => {
+    const body = { slug: "team", name: "Team" };
+    const answer = await underWay("groups.create", "busy", () =>
+      server.client().post("/groups", body, withKey("busy")),
+    );
+    expect(refusal(answer)).toBe("409 idempotency_in_progress");
+    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect((await server.client().post("/groups", body, withKey("busy"))).status).toBe(201);
+  });
+
+  test("holds up no other request, also not on the path that starts threads together", async () => {
+    const client = server.client();
+    const create = (key: string | undefined, name: string) =>
+      client.post("/agents/desk/threads", ref(name), key === undefined ? {} : withKey(key));
+    const [held, others] = await underWay("threads.create", "slow", async () => {
+      const waiting = create("slow", "held");
+      const done = await Promise.all([create(undefined, "free"), create("other", "other")]);
+      return [waiting, done] as const;
+    }).then(async ([waiting, done]) => [await waiting, done] as const);
+    expect(others.map(({ status }) => status)).toEqual([201, 201]);
+    expect(["201 accepted", "409 idempotency_in_progress"]).toContain(refusal(held));
+  });
+});
+
+describe("what is kept", () => {
+  test("a token's answer is sealed: its secret is nowhere in the database", async () => {
+    const answer = await server.client().post("/tokens", { label: "sealed" }, withKey("sealed"));
+    const { secret } = answer.body;
+    const { response } = await server.row<{ response: string }>(
+      "select response from idempotency_keys where key = 'sealed'",
+    );
+    expect(response).not.toBe("");
+    expect(response).not.toContain(secret);
+    expect((await server.client().post("/tokens", { label: "sealed" }, withKey("sealed"))).body.secret).toBe(secret);
+  });
+
+  test("is the answer of then, not the state of now", async () => {
+    const client = server.client();
+    const first = await client.post("/agents/desk/threads", ref("then"), withKey("then"));
+    await client.patch(`/threads/${first.body.thread.id}`, { title: "changed since" });
+    const again = await client.post("/agents/desk/threads", ref("then"), withKey("then"));
+    expect(again.text).toBe(first.text);
+  });
+
+  test("is given to who may still ask: a right that ended meanwhile is refused first", async () => {
+    const { userId, token } = await server.person("member");
+    const client = server.client(token);
+    expect((await client.post("/agents/desk/threads", {}, withKey("mine"))).status).toBe(201);
+    await server.client().patch(`/members/${userId}`, { suspended: true });
+    expect(refusal(await client.post("/agents/desk/threads", {}, withKey("mine")))).toBe("401 unauthenticated");
+  });
+
+  test("ends after a day: the same key makes a new thing", async () => {
+    const client = server.client();
+    for (const [path, body, status] of [
+      ["/agents/desk/threads", ref("day"), 201],
+      ["/agents", { slug: "day", draft: { name: "Day" } }, 201],
+    ] as const) {
+      const key = `day-${path}`;
+      const first = await client.post(path, body, withKey(key));
+      expect(first.status).toBe(status);
+      await server.row("update idempotency_keys set created_at = now() - interval '25 hours' where key = $1", [key]);
+      const again = await client.post(path, body, withKey(key));
+      expect(again.headers.get("idempotency-replayed")).toBeNull();
+      expect(refusal(again)).toBe(path === "/agents" ? "409 slug_taken" : "201 accepted");
+      if (path !== "/agents") expect(again.body.thread.id).not.toBe(first.body.thread.id);
+    }
+  });
+});
