@@ -190,6 +190,33 @@ describe("headers", () => {
   });
 });
 
+describe("until_run", () => {
+  test("the stream ends with the run, and at once when the reader has its end already", async () => {
+    const { client } = target;
+    const { path, run } = await open(client, agent, "look");
+    const live = await client.stream(`${path}/events/stream?until_run=${run.id}`);
+    const frames = await live.until(isEnd);
+    expect(await live.next()).toBeUndefined();
+
+    const half = frames.length >> 1;
+    const rest = await client.stream(`${path}/events/stream?until_run=${run.id}&after_seq=${half}`);
+    expect(await rest.until(isEnd)).toEqual(frames.slice(half));
+    expect(await rest.next()).toBeUndefined();
+
+    const nothing = await client.stream(`${path}/events/stream?until_run=${run.id}&after_seq=${frames.length}`);
+    expect(await nothing.next()).toBeUndefined();
+  });
+
+  test("a run of another thread is not found", async () => {
+    const { client } = target;
+    const first = await open(client, agent, "look");
+    const second = await openEmpty(client, agent);
+    await ended(client, first.run);
+    const answer = await client.get(`${second.path}/events/stream?until_run=${first.run.id}`);
+    expect(answer.status).toBe(404);
+  });
+});
+
 describe("list", () => {
   test("pages follow one another by cursor and by after_seq, and know the last number", async () => {
     const { client } = target;

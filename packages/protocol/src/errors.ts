@@ -69,7 +69,7 @@ export type ErrorCode = keyof typeof errorCatalogue;
  */
 export const runErrorCatalogue = {
   canceled: { retryable: false, summary: "Somebody asked for the run to stop." },
-  interrupted: { retryable: false, summary: "A later message or an interrupt took the run's place." },
+  interrupted: { retryable: false, summary: "A later message took the run's place." },
   timeout: { retryable: true, summary: "The run used up its running time." },
   step_limit: { retryable: false, summary: "The run used up its steps." },
   token_limit: { retryable: false, summary: "The run used up its tokens." },

@@ -61,6 +61,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const wakes = new Wakes(databaseUrl, toUuid(newId("worker")), onDatabaseError);
   const startLane = new Lane(databaseUrl, onDatabaseError);
   const commitLane = new Lane(databaseUrl, onDatabaseError);
+  const leaseLane = new Lane(databaseUrl, onDatabaseError);
   const keys = SecretKeys.parse(secretKey);
   const tools = await loadTools(config.project);
   const prices = withPrices(config.prices);
@@ -85,6 +86,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     role: config.role,
     slots: config.runSlots,
     wakes,
+    lease: leaseLane,
     services: {
       database,
       feed,
@@ -180,6 +182,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       await wakes.close();
       await startLane.close();
       await commitLane.close();
+      await leaseLane.close();
       await database.close();
     },
   };

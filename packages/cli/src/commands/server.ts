@@ -26,7 +26,7 @@ export function addServerCommands(program: Command, env: NodeJS.ProcessEnv): voi
     .command("admin")
     .description("prepare a database")
     .command("init")
-    .description("create the first organization, its owner and a token, on the empty database at DATABASE_URL")
+    .description("create an organization, its owner and a token in the database at DATABASE_URL")
     .requiredOption("--email <email>", "the owner's address")
     .requiredOption("--organization <name>", "name of the organization")
     .option("--name <name>", "the owner's name")

@@ -7,7 +7,6 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { newId, toUuid } from "@callboard/protocol";
-import { errorFacts } from "../log/index.ts";
 import {
   type Claim,
   claimRuns,
@@ -29,12 +28,14 @@ import {
   runError,
   ThreadLog,
 } from "../runs/index.ts";
-import type { Wakes } from "../storage/index.ts";
+import type { Sql, Wakes } from "../storage/index.ts";
 import { Loop, type LoopServices } from "./loop.ts";
 
 export type EngineOptions = {
   services: LoopServices;
   wakes: Wakes;
+  /** A connection that nothing else waits for: a lease must not run out because the pool is busy. */
+  lease: Pick<Sql, "rows">;
   /** `api` processes have a lease too, so that others know to wake them, but work on no runs. */
   role: "all" | "api" | "worker";
   /** Runs at once in this process. */
@@ -53,10 +54,13 @@ export class Engine implements RunHost {
   #stopping = false;
   #claiming = false;
   #claimAgain = false;
-  /** When the last heartbeat was written; a process that missed some does not judge others. */
+  /** When the last heartbeat was written. */
   #beatAtMs = 0;
+  /** Before this the leases of others are left alone. */
+  #judgeAtMs = 0;
   #timers: NodeJS.Timeout[] = [];
   #beating = false;
+  #lookingAfter = false;
   /** Runs that were this worker's at the last look, and no loop's. */
   #strays: ReadonlySet<string> = new Set();
   #looking = false;
@@ -147,31 +151,53 @@ export class Engine implements RunHost {
   async #beat(): Promise<void> {
     if (this.#beating) return;
     this.#beating = true;
-    const { database, log } = this.#options.services;
+    const lastMs = this.#beatAtMs;
     try {
-      const missed = performance.now() - this.#beatAtMs > LEASE_MS;
-      if (await heartbeat(database, this.#worker)) {
+      if (await heartbeat(this.#options.lease, this.#worker)) {
         this.#beatAtMs = performance.now();
-        // After a pause of its own, a process lets the others beat first: they may have paused for the same reason.
-        if (!missed) await this.#reap();
-      } else {
-        log.warn({ worker: this.#worker, runs: this.#loops.size }, "the lease was lost; starting anew");
-        for (const loop of this.#loops.values()) loop.lose();
-        this.#registered = false;
-        this.#worker = toUuid(newId("worker"));
-        await this.#register();
-      }
+        if (this.#beatAtMs - lastMs > LEASE_MS) this.#judgeLater();
+      } else await this.#startAnew();
+    } catch (error) {
+      this.#judgeLater();
+      this.#warn(error, "the heartbeat could not be written");
+    } finally {
+      this.#beating = false;
+    }
+    await this.#lookAfter();
+  }
+
+  /** After a pause a process lets the others beat first: they may have paused for the same reason. */
+  #judgeLater(): void {
+    this.#judgeAtMs = performance.now() + 2 * HEARTBEAT_MS;
+  }
+
+  async #startAnew(): Promise<void> {
+    const { log } = this.#options.services;
+    log.warn({ worker: this.#worker, runs: this.#loops.size }, "the lease was lost; starting anew");
+    for (const loop of this.#loops.values()) loop.lose();
+    this.#registered = false;
+    this.#worker = toUuid(newId("worker"));
+    await this.#register();
+  }
+
+  /** What else is done each second; the next heartbeat does not wait for it. */
+  async #lookAfter(): Promise<void> {
+    if (this.#lookingAfter) return;
+    this.#lookingAfter = true;
+    try {
+      await this.#reap();
       await this.#countOthers();
       if (this.#options.wakes.othersAlive) await this.#dropLost();
       await this.#giveUpStrays();
     } catch (error) {
-      log.warn({ error: errorFacts(error) }, "the heartbeat could not be written");
+      this.#warn(error, "processes and runs could not be looked after");
     } finally {
-      this.#beating = false;
+      this.#lookingAfter = false;
     }
   }
 
   async #reap(): Promise<void> {
+    if (performance.now() < this.#judgeAtMs) return;
     const { database, log } = this.#options.services;
     const dead = await reapWorkers(database, this.#worker);
     if (dead.length === 0) return;
@@ -242,7 +268,7 @@ export class Engine implements RunHost {
   }
 
   async #claim(): Promise<void> {
-    const { database, feed, log, now } = this.#options.services;
+    const { database, feed, now } = this.#options.services;
     const worker = this.worker();
     const limit = Math.min(20, this.#options.slots - this.#loops.size);
     if (worker === null || limit <= 0) return;
@@ -253,13 +279,13 @@ export class Engine implements RunHost {
       // With a suspect, others may have been left out for whom there is room.
       if (claims.length === limit || claims.some(({ row }) => isSuspect(row))) this.#claimAgain = true;
     } catch (error) {
-      log.warn({ error: errorFacts(error) }, "runs could not be claimed");
+      this.#warn(error, "runs could not be claimed");
     }
   }
 
   /** The next run of a thread whose run ended here: without a way through the queue. */
   #claimNext(ended: Claim): void {
-    const { database, feed, log, now } = this.#options.services;
+    const { database, feed, now } = this.#options.services;
     const worker = this.worker();
     if (worker === null || !this.hasRoom()) {
       this.#options.wakes.send("queue", "");
@@ -269,7 +295,7 @@ export class Engine implements RunHost {
       (claims) => {
         for (const claim of claims) this.adopt(claim);
       },
-      (error) => log.warn({ error: errorFacts(error) }, "the next run of a thread could not be claimed"),
+      (error) => this.#warn(error, "the next run of a thread could not be claimed"),
     );
   }
 
@@ -280,7 +306,7 @@ export class Engine implements RunHost {
       this.#claimSoon();
       await this.#expirePermissions();
     } catch (error) {
-      this.#options.services.log.warn({ error: errorFacts(error) }, "expired permission requests could not be closed");
+      this.#warn(error, "expired permission requests could not be closed");
     } finally {
       this.#looking = false;
     }

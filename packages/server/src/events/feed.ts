@@ -207,6 +207,11 @@ export class Feed {
     this.#extendTail(name, events);
   }
 
+  /** Whether the log's run is under way in this process, for as far as its events are kept. */
+  hasTail(key: LogKey): boolean {
+    return this.#tails.has(nameOf(key));
+  }
+
   dropTail(key: LogKey): void {
     const name = nameOf(key);
     const tail = this.#tails.get(name);

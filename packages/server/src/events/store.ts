@@ -117,6 +117,17 @@ export async function insertEvents(
   ]);
 }
 
+const endOfRun = statement(
+  "events.end_of_run",
+  `select seq from events
+    where organization_id = $1 and thread_id = $2 and seq > $3 and run_id = $4
+      and type in ('run.completed', 'run.failed', 'run.canceled') limit 1`,
+);
+/** The number of a run's terminal event after `seq`; undefined when it is not there. */
+export async function findEndOfRun(sql: Sql, key: LogKey, run: string, seq: number): Promise<number | undefined> {
+  return (await sql.row<{ seq: number }>(endOfRun, [key.organization, key.thread, seq, run]))?.seq;
+}
+
 const behind = statement(
   "events.behind",
   `select f.n::int as n, t.last_seq

@@ -31,5 +31,30 @@ export function sendError(outgoing: ServerResponse, error: unknown, requestId: R
     // A body that was not read to its end cannot be followed by another request.
     ...(refusal.status === 413 ? { connection: "close" } : {}),
   });
-  outgoing.end(text);
+  if (refusal.status === 413) endAfterBody(outgoing, text);
+  else outgoing.end(text);
+}
+
+/** How long a body that was refused may go on coming, in milliseconds. */
+const LINGER_MS = 5000;
+
+/**
+ * Closing while the client sends would reset the connection, and the client would never read why: the answer
+ * goes out at once, the rest of the body goes nowhere, and then the connection closes.
+ */
+function endAfterBody(outgoing: ServerResponse, text: string): void {
+  const incoming = outgoing.req;
+  outgoing.write(text);
+  if (incoming.readableEnded || incoming.destroyed) {
+    outgoing.end();
+    return;
+  }
+  const end = () => {
+    clearTimeout(timer);
+    outgoing.end();
+  };
+  const timer = setTimeout(end, LINGER_MS);
+  incoming.once("end", end);
+  incoming.once("close", end);
+  incoming.resume();
 }

@@ -16,7 +16,7 @@ import {
   type UploadFile,
 } from "@callboard/protocol";
 import busboy from "busboy";
-import { type Caller, invalidRequest, principalId, readThread, requireScope, writeThread } from "../access/index.ts";
+import { type Caller, invalidRequest, principalId, requireScope } from "../access/index.ts";
 import {
   completeBlob,
   deleteBlob,
@@ -62,11 +62,9 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
       if (row.created_by_id !== toUuid(principalId(caller))) throw noFile();
       return row;
     }
-    const facts = await world.threads.facts(caller.organizationId, fromUuid("thread", row.thread_id));
-    if (facts === undefined) throw noFile();
+    const thread = fromUuid("thread", row.thread_id);
     try {
-      if (deed === "read") readThread(caller, facts);
-      else writeThread(caller, facts);
+      await (deed === "read" ? toRead(world, request, thread) : toWrite(world, request, thread));
     } catch (error) {
       throw error instanceof CallboardError && error.code === "not_found" ? noFile() : error;
     }

@@ -15,6 +15,11 @@ const STALLED_MS = 30_000;
 /** What a client waits before it connects again, in milliseconds. */
 const RETRY_MS = 1000;
 
+const HEADERS = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-cache, no-transform",
+  "x-accel-buffering": "no",
+};
 const TERMINAL: ReadonlySet<string> = new Set(terminalEventTypes);
 
 class Stream {
@@ -35,11 +40,7 @@ class Stream {
   open(feed: Feed, key: LogKey, afterSeq: number, onClose: () => void): void {
     const outgoing = this.#outgoing;
     outgoing.cork();
-    outgoing.writeHead(200, {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-cache, no-transform",
-      "x-accel-buffering": "no",
-    });
+    outgoing.writeHead(200, HEADERS);
     if (outgoing.req.method === "HEAD") {
       outgoing.end();
       onClose();
@@ -114,11 +115,17 @@ export class Streams {
     return this.#streams.size;
   }
 
-  /** @param untilRun the stream ends after this run's terminal event; undefined for never */
+  /** @param untilRun the stream ends after this run's terminal event, which is still to come; undefined for never */
   open(outgoing: ServerResponse, caller: Caller, key: LogKey, afterSeq: number, untilRun: RunId | undefined): void {
     const stream = new Stream(outgoing, caller, untilRun);
     this.#streams.add(stream);
     stream.open(this.#feed, key, afterSeq, () => this.#streams.delete(stream));
+  }
+
+  /** A stream with nothing to come: what it was to end with is behind its reader. */
+  openEnded(outgoing: ServerResponse): void {
+    outgoing.writeHead(200, HEADERS);
+    outgoing.end(`retry: ${RETRY_MS}\n\n`);
   }
 
   /** Ends all streams; their clients resume elsewhere, or here after the restart. */

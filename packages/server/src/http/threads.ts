@@ -1,7 +1,7 @@
 /** Threads and their logs. */
-import { CallboardError, fromUuid, parseId, toUuid } from "@callboard/protocol";
-import { audit, isAdmin, principalId, requireScope, seeAgent } from "../access/index.ts";
-import { eventPage } from "../events/index.ts";
+import { CallboardError, fromUuid, isTerminal, parseId, type RunId, toUuid } from "@callboard/protocol";
+import { audit, type Caller, isAdmin, principalId, requireScope, seeAgent } from "../access/index.ts";
+import { eventPage, findEndOfRun, type LogKey } from "../events/index.ts";
 import { findRun, removeThread, setArchived, toRun, updateThread } from "../runs/index.ts";
 import { decodeCursor, encodeCursor, toPage } from "../storage/index.ts";
 import { findThread, listThreads, threadLinks, toThread } from "../threads/index.ts";
@@ -122,13 +122,26 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
       const header = request.headers["last-event-id"];
       const last = typeof header === "string" && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
       const afterSeq = last ?? request.query.after_seq ?? 0;
-      world.streams.open(request.outgoing, request.caller, key, afterSeq, request.query.until_run);
+      const { until_run: untilRun } = request.query;
+      if (untilRun !== undefined && (await hasPassed(world, request.caller, key, untilRun, afterSeq))) {
+        world.streams.openEnded(request.outgoing);
+      } else world.streams.open(request.outgoing, request.caller, key, afterSeq, untilRun);
       return { kind: "streamed" };
     },
   };
 }
 
 const gone = () => new CallboardError("not_found", "there is no such thread for this caller");
+
+/** Whether a run's last event is behind the reader. @throws not_found for a run that is not in the thread */
+async function hasPassed(world: World, caller: Caller, key: LogKey, runId: RunId, afterSeq: number): Promise<boolean> {
+  if (world.feed.hasTail(key)) return false; // its first run is under way in this process
+  const run = await findRun(world.database, caller.organizationId, runId);
+  if (run?.thread_id !== key.thread) throw new CallboardError("not_found", "there is no such run for this caller");
+  if (!isTerminal(run.state)) return false;
+  const end = await findEndOfRun(world.database, key, run.id, run.queued_seq);
+  return end === undefined || end <= afterSeq;
+}
 
 async function archive(world: World, request: ApiRequest<"threads.archive" | "threads.unarchive">, archived: boolean) {
   const { caller } = request;

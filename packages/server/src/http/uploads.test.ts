@@ -1,4 +1,5 @@
 /** Uploads that are too large, broken or cut leave nothing behind; neither do requests that are no HTTP. */
+import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -97,6 +98,25 @@ describe("too large", () => {
     expect(answer).toContain("HTTP/1.1 413");
     expect(answer).toContain("body_too_large");
     expect(answer.toLowerCase()).toContain("connection: close");
+  });
+
+  test("a client that is still sending reads why it is refused", async () => {
+    const headers = { "Content-Type": "application/json", "Content-Length": 40_000_000 };
+    const { port } = new URL(server.baseUrl);
+    const socket = connect(Number(port), "127.0.0.1");
+    const closed = once(socket, "close");
+    const errors: Error[] = [];
+    socket.on("error", (error) => errors.push(error));
+    let seen = "";
+    socket.on("data", (chunk) => {
+      seen += chunk;
+    });
+    socket.write(head("POST", "/agents/desk/threads", headers));
+    // Sends all of it, long after the answer has come.
+    for (let i = 0; i < 40; i++) if (!socket.write(Buffer.alloc(1_000_000, "x"))) await once(socket, "drain");
+    await closed;
+    expect(errors).toEqual([]);
+    expect(seen).toContain("body_too_large");
   });
 
   test("a chunked JSON body is refused while it comes", async () => {

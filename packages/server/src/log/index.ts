@@ -40,6 +40,8 @@ export function errorFacts(error: unknown): object {
   };
 }
 
+const isFacts = (error: unknown): boolean => typeof error === "object" && error !== null && !(error instanceof Error);
+
 /** @param level `debug`, `info`, `warn`, `error` or `silent` */
 export function createLogger(level: string): Logger {
   return pino({
@@ -48,6 +50,7 @@ export function createLogger(level: string): Logger {
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[redacted]" },
-    serializers: { error: errorFacts },
+    // What is facts already stays as it is.
+    serializers: { error: (error: unknown) => (isFacts(error) ? error : errorFacts(error)) },
   });
 }

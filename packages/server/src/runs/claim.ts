@@ -11,6 +11,7 @@ import { endRun } from "./end.ts";
 import { keyOf, type RunKey, type RunRow, runError } from "./run.ts";
 import { begunMessages, runColumns, stepsOf } from "./store.ts";
 import { ThreadLog } from "./thread-log.ts";
+import { holdLease } from "./workers.ts";
 
 /** Deaths of its process after which a run is not tried again. A step that was written makes up for earlier ones. */
 const MAX_CRASHES = 3;
@@ -64,7 +65,7 @@ const take = statement(
 );
 
 /**
- * Claims up to `limit` runs, at most one of them a suspect.
+ * Claims up to `limit` runs, at most one of them a suspect; none when the worker's lease has been ended.
  *
  * @param withSuspect false while this process works on a suspect already
  * @param only the thread to look at; absent for all
@@ -79,6 +80,8 @@ export async function claimRuns(
   only?: { organization: string; thread: string },
 ): Promise<Claim[]> {
   return database.transaction(async (tx) => {
+    // Without its lease a process would find the runs it has just claimed without an owner, and claim them again.
+    if (!(await holdLease(tx, worker))) return [];
     const rows =
       only === undefined
         ? await tx.rows<Candidate>(candidates, [limit, withSuspect])

@@ -4,7 +4,7 @@
  * S1  Thread, run, first events and the idempotency key are written together or not at all.
  * S2  The statement checks that nothing about access changed since the caller's rights were read
  *     (`access_epoch`): what was allowed from a cache is refused when it is no longer true.
- * S3  A key that was used before writes nothing; its request is answered from the stored response.
+ * S3  A key that was used in the last 24 hours writes nothing; its request is answered from the stored response.
  */
 import { isConnectionError, type Lane, type Sql, statement, toRefusal } from "../storage/index.ts";
 
@@ -66,7 +66,10 @@ const start = statement(
    keyed as (
      insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id)
      select o, ip, ir, ik, decode(ih, 'hex'), "is", ib, th from allowed where ik is not null
-     on conflict do nothing
+     on conflict (organization_id, principal, route, key) do update
+       set request_hash = excluded.request_hash, status = excluded.status, response = excluded.response,
+         thread_id = excluded.thread_id, created_at = now()
+       where idempotency_keys.created_at <= now() - interval '24 hours'
      returning organization_id, principal, route, key),
    admitted as materialized (
      select a.* from allowed a

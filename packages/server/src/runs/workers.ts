@@ -6,7 +6,7 @@
  * W2  A process that finds its own row gone has lost all its runs. It drops them and starts anew with a new id.
  * W3  Time is the database's: clocks of processes do not matter.
  */
-import { type Sql, statement } from "../storage/index.ts";
+import { type Sql, statement, type Transaction } from "../storage/index.ts";
 
 /** How long a lease lasts without a heartbeat. Take-over follows within this and one look, so within 5 s. */
 export const LEASE_MS = 4000;
@@ -21,11 +21,21 @@ export async function registerWorker(sql: Sql, id: string, role: string): Promis
 
 const beat = statement(
   "workers.beat",
-  `update workers set lease_expires_at = now() + $2 * interval '1 millisecond' where id = $1`,
+  `update workers set lease_expires_at = now() + $2 * interval '1 millisecond' where id = $1 returning id`,
 );
 /** @returns false when the row is gone (W2) */
-export async function heartbeat(sql: Sql, id: string): Promise<boolean> {
-  return (await sql.run(beat, [id, LEASE_MS])) === 1;
+export async function heartbeat(sql: Pick<Sql, "rows">, id: string): Promise<boolean> {
+  return (await sql.rows(beat, [id, LEASE_MS])).length === 1;
+}
+
+const hold = statement("workers.hold", "select id from workers where id = $1 for key share");
+/**
+ * Keeps a worker's lease from being ended until the transaction is over.
+ *
+ * @returns false when it has been ended already
+ */
+export async function holdLease(tx: Transaction, id: string): Promise<boolean> {
+  return (await tx.row(hold, [id])) !== undefined;
 }
 
 const reap = statement("workers.reap", "delete from workers where lease_expires_at < now() and id <> $1 returning id");

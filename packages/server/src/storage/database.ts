@@ -45,7 +45,7 @@ export function isConnectionError(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const code = (error as { code?: unknown }).code;
   if (typeof code === "string") {
-    if (/^08|^57P0[1-5]|^53/.test(code)) return true;
+    if (/^08|^57P0[1-5]|^25P03|^53/.test(code)) return true;
     if (
       /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ENOENT)$/.test(
         code,
@@ -188,6 +188,9 @@ export class Database implements Sql {
   }
 }
 
+/** A transaction may do nothing for so long, in milliseconds. */
+const STALLED_MS = 5000;
+
 /** The `pg` settings that all connections of the server share. */
 export function connectionConfig(connectionString: string): pg.ClientConfig {
   return {
@@ -196,6 +199,7 @@ export function connectionConfig(connectionString: string): pg.ClientConfig {
     application_name: "callboard",
     keepAlive: true,
     // Every statement is prepared and made for one plan; planning anew for each set of values costs more than it finds.
-    options: "-c timezone=UTC -c plan_cache_mode=force_generic_plan -c jit=off",
+    // A process that is paused inside a transaction holds locks the others wait for: the database ends it.
+    options: `-c timezone=UTC -c plan_cache_mode=force_generic_plan -c jit=off -c idle_in_transaction_session_timeout=${STALLED_MS}`,
   };
 }
