@@ -1,7 +1,7 @@
 /** A run that kills its process is given up after three times; the runs beside it are not. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Fleet } from "./harness/fleet.ts";
-import { size } from "./harness/form.ts";
+import { LONG, size } from "./harness/form.ts";
 import { problemsOf, resumptions } from "./harness/log.ts";
 import { drip, dripWords, type Script } from "./harness/model.ts";
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => fleet?.end());
 
-test("a tool that kills its process three times fails its run and no other", async () => {
+test("a tool that kills its process three times fails its run and no other", LONG, async () => {
   const others = await Promise.all(Array.from({ length: RUNS }, () => fleet.startRun("drip")));
   const { threadId, runId } = await fleet.startRun("dies", fleet.server(0));
 

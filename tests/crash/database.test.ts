@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type EmbeddedPostgres, startPostgres } from "../../packages/server/src/storage/embedded.ts";
 import { createTestDatabase, type TestDatabase } from "../../packages/server/src/testing/database.ts";
 import { Fleet } from "./harness/fleet.ts";
-import { between, isFull, seed, size, tell } from "./harness/form.ts";
+import { between, isFull, LONG, seed, size, tell } from "./harness/form.ts";
 import { longestSilence, problemsOf } from "./harness/log.ts";
 import { drip, dripWords, WORK_ANSWER, work } from "./harness/model.ts";
 import { LossyProxy } from "./harness/proxy.ts";
@@ -77,7 +77,7 @@ describe("a PostgreSQL that is restarted", () => {
     await rm(dataDir, { recursive: true, force: true });
   });
 
-  test("is a pause: no process ends, runs and requests go on", async () => {
+  test("is a pause: no process ends, runs and requests go on", LONG, async () => {
     const pids = fleet.servers.map((server) => server.pid);
     const port = Number(new URL(postgres.url).port);
     for (const outageMs of OUTAGES_MS) {
@@ -96,7 +96,7 @@ describe("a PostgreSQL that is restarted", () => {
     expect(fleet.servers.map((server) => [server.isRunning, server.pid])).toEqual(pids.map((pid) => [true, pid]));
   });
 
-  test("refuses requests as unavailable while it is away, with a time to come back", async () => {
+  test("refuses requests as unavailable while it is away, with a time to come back", LONG, async () => {
     const port = Number(new URL(postgres.url).port);
     await postgres.stop();
     try {
@@ -130,7 +130,7 @@ describe("a connection to PostgreSQL that loses answers", () => {
     await database?.drop();
   });
 
-  test(`costs no run, repeats nothing and ends no process (seed ${seed})`, async () => {
+  test(`costs no run, repeats nothing and ends no process (seed ${seed})`, LONG, async () => {
     const pids = fleet.servers.map((server) => server.pid);
     const rounds = size(1, 8);
     for (let round = 1; round <= rounds; round++) {

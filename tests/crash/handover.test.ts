@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Event } from "@callboard/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Fleet } from "./harness/fleet.ts";
-import { size } from "./harness/form.ts";
+import { LONG, size } from "./harness/form.ts";
 import { problemsOf, resumptions } from "./harness/log.ts";
 import { drip, dripWords, type Script, WORK_ANSWER, work } from "./harness/model.ts";
 import { Reader } from "./harness/reader.ts";
@@ -28,7 +28,7 @@ beforeAll(async () => {
 afterAll(() => fleet?.end());
 
 describe("SIGTERM", () => {
-  test("hands runs over at once, ends streams that go on elsewhere, and exits with 0", async () => {
+  test("hands runs over at once, ends streams that go on elsewhere, and exits with 0", LONG, async () => {
     const [leaving, staying] = [fleet.server(0), fleet.server(1)];
     const dripping = await Promise.all(Array.from({ length: RUNS }, () => fleet.startRun("drip", leaving)));
     const working = await Promise.all(Array.from({ length: RUNS }, () => fleet.startRun("work", leaving)));
@@ -76,7 +76,7 @@ describe("one idempotency key sent twenty times at once to two processes", () =>
     return Promise.all(asked);
   };
 
-  test("opens one thread with one run and is answered alike", async () => {
+  test("opens one thread with one run and is answered alike", LONG, async () => {
     const agent = await fleet.api.send<{ id: string }>("GET", "/agents/work");
     const path = `/agents/${agent.id}/threads`;
     const before = await fleet.api.send<{ data: unknown[] }>("GET", `${path}?limit=200`);
@@ -95,7 +95,7 @@ describe("one idempotency key sent twenty times at once to two processes", () =>
     expect(events.filter((event) => event.type === "run.started")).toHaveLength(1);
   });
 
-  test("adds one message to a thread and is answered alike", async () => {
+  test("adds one message to a thread and is answered alike", LONG, async () => {
     const { threadId, runId } = await fleet.startRun("work");
     await fleet.api.ended([runId]);
     const answers = await twenty(`/threads/${threadId}/events`, { type: "user.message", text: "Once more." });
@@ -110,7 +110,7 @@ describe("one idempotency key sent twenty times at once to two processes", () =>
   });
 });
 
-test("what a person is asked is still asked after every process was killed and started again", async () => {
+test("what a person is asked is still asked after every process was killed and started again", LONG, async () => {
   const { threadId, runId } = await fleet.startRun("asks");
   const question = async () => {
     for (;;) {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Fleet, type LedgerEntry } from "./harness/fleet.ts";
-import { between, pick, seed, size, tell } from "./harness/form.ts";
+import { between, LONG, pick, seed, size, tell } from "./harness/form.ts";
 import { longestSilence, problemsOf, resumptions } from "./harness/log.ts";
 import { WORK_ANSWER, work } from "./harness/model.ts";
 
@@ -19,12 +19,12 @@ beforeAll(async () => {
 });
 afterAll(() => fleet?.end());
 
-test(`runs survive kill -9 of their processes (seed ${seed})`, async () => {
+test(`runs survive kill -9 of their processes (seed ${seed})`, LONG, async () => {
   const silences: number[] = [];
   let takenOver = 0;
   for (let round = 1; round <= ROUNDS; round++) {
     const starting = Array.from({ length: RUNS }, () => fleet.startRun("work"));
-    await sleep(between(100, 1500));
+    await sleep(between(100, RUNS * 8));
     const victim = pick(fleet.servers);
     await victim.kill();
     const restarted = victim.start();

@@ -1,13 +1,14 @@
 /** A process that was paused past its lease and wakes up again writes nothing for the runs it lost. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { withAdmin } from "../../packages/server/src/testing/database.ts";
 import { Fleet } from "./harness/fleet.ts";
-import { size } from "./harness/form.ts";
+import { LONG, size } from "./harness/form.ts";
 import { problemsOf, resumptions } from "./harness/log.ts";
 import { drip, dripWords, WORK_ANSWER, work } from "./harness/model.ts";
 
 const RUNS = size(15, 150);
-const WORDS = 60;
+const WORDS = 50;
 const EVERY_MS = 100;
 
 let fleet: Fleet;
@@ -19,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => fleet?.end());
 
-test("a process paused past its lease finds its runs taken over and writes nothing for them", async () => {
+test("a process paused past its lease finds its runs taken over and writes nothing for them", LONG, async () => {
   const [paused, other] = [fleet.server(0), fleet.server(1)];
   const dripping = await Promise.all(Array.from({ length: RUNS }, () => fleet.startRun("drip", paused)));
   const working = await Promise.all(Array.from({ length: RUNS }, () => fleet.startRun("work", paused)));
@@ -50,9 +51,21 @@ test("a process paused past its lease finds its runs taken over and writes nothi
   expect(new Set(sent).size).toBe(sent.length);
 });
 
-test("a process that lost its lease works on under a new one", async () => {
+test("a process that lost its lease works on under a new one", LONG, async () => {
   const { runId, threadId } = await fleet.startRun("work", fleet.server(0));
   const [run] = await fleet.api.ended([runId]);
   expect(run?.result?.text).toBe(WORK_ANSWER);
   expect(resumptions((await fleet.api.log(threadId)).events)).toEqual([]);
+});
+
+test("leases that end behind their processes' backs cost a step and no run", LONG, async () => {
+  const started = await Promise.all(Array.from({ length: 2 * RUNS }, () => fleet.startRun("drip")));
+  await withAdmin(fleet.databaseUrl, (client) => client.query("delete from workers"));
+  const runs = await fleet.api.ended(started.map(({ runId }) => runId));
+  expect(runs.map((run) => run.error ?? run.result?.text)).toEqual(runs.map(() => dripWords(WORDS).join("")));
+  for (const { threadId } of started) {
+    const { events } = await fleet.api.log(threadId);
+    expect(problemsOf(events)).toEqual([]);
+    expect(resumptions(events)).toEqual(["taken_over"]);
+  }
 });

@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Fleet } from "./harness/fleet.ts";
-import { between, isFull, pick, seed, size, tell } from "./harness/form.ts";
+import { between, isFull, LONG, pick, seed, size, tell } from "./harness/form.ts";
 import { problemsOf } from "./harness/log.ts";
 import { drip, dripWords, type Script } from "./harness/model.ts";
 import { Reader } from "./harness/reader.ts";
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => fleet?.end());
 
-test(`${READERS} readers cut at random have the same bytes as the list (seed ${seed})`, async () => {
+test(`${READERS} readers cut at random have the same bytes as the list (seed ${seed})`, LONG, async () => {
   const threads = await Promise.all([0, 1, 2, 3].map((i) => fleet.startRun("drip", fleet.server(i % 2))));
   const readers = Array.from({ length: READERS }, (_, i) => {
     const { threadId } = threads[i % threads.length] as { threadId: string };
@@ -58,7 +58,7 @@ async function readToEnd(reader: Reader): Promise<void> {
   }
 }
 
-test("a reader comes back to a process that was started anew", async () => {
+test("a reader comes back to a process that was started anew", LONG, async () => {
   const { threadId } = await fleet.startRun("drip", fleet.server(1));
   const reader = new Reader(threadId, fleet.api.token);
   const over = reader.follow(fleet.server(0).url);
@@ -83,7 +83,7 @@ const MESSAGE_CHARS = 1_000_000;
 /** For all of them together. Holding what they do not read would take ten times as much. */
 const ALLOWED_BYTES = 96 * 1024 * 1024;
 
-test("readers that never read cost a bounded amount of memory and are cut in the end", async () => {
+test("readers that never read cost a bounded amount of memory and are cut in the end", LONG, async () => {
   const [read, written] = [fleet.server(0), fleet.server(1)];
   const { threadId, runId } = await fleet.startRun("silent", written);
   const sockets = await Promise.all(

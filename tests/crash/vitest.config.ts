@@ -9,7 +9,7 @@ export default defineConfig({
     pool: "forks",
     // What one file kills must not take the processor from what another one measures.
     fileParallelism: false,
-    testTimeout: 900_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
   },
 });

@@ -1,6 +1,6 @@
 /** Agents, their drafts and their versions. */
 import { z } from "zod";
-import { jsonObject, listOf, slug, timestamp } from "./common.ts";
+import { json, jsonObject, listOf, slug, timestamp } from "./common.ts";
 import { idSchema } from "./ids.ts";
 
 /** `${NAME}` in instructions. */
@@ -127,8 +127,8 @@ export type AgentVersion = z.infer<typeof agentVersion>;
 
 export const agentChange = z.object({
   path: z.string(),
-  before: z.json().optional(),
-  after: z.json().optional(),
+  before: json.optional(),
+  after: json.optional(),
 });
 export const agentDiff = z
   .object({ from: z.string(), to: z.string(), changes: z.array(agentChange) })

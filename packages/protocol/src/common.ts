@@ -3,7 +3,9 @@ import { z } from "zod";
 
 /** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-export const json: z.ZodType<Json> = z.json() as z.ZodType<Json>;
+export const json: z.ZodType<Json> = z
+  .lazy(() => z.union([z.null(), z.boolean(), z.number(), z.string(), z.array(json), z.record(z.string(), json)]))
+  .meta({ id: "Json" });
 
 /** RFC 3339 in UTC with milliseconds. */
 export const timestamp = z.iso.datetime().meta({ description: "RFC 3339, UTC", example: "2026-01-31T09:30:00.000Z" });

@@ -27,6 +27,7 @@ export class Fleet {
   readonly servers: readonly ServerProcess[];
   readonly model: ModelServer;
   readonly api: Api;
+  readonly databaseUrl: string;
   readonly #agents = new Map<string, string>();
   readonly #ledger: string;
   readonly #cleanUp: Array<() => Promise<unknown>>;
@@ -36,12 +37,14 @@ export class Fleet {
     servers: ServerProcess[],
     model: ModelServer,
     token: string,
+    databaseUrl: string,
     ledger: string,
     cleanUp: Array<() => Promise<unknown>>,
   ) {
     this.servers = servers;
     this.model = model;
     this.api = new Api(servers, token);
+    this.databaseUrl = databaseUrl;
     this.#ledger = ledger;
     this.#cleanUp = cleanUp;
   }
@@ -92,7 +95,7 @@ export class Fleet {
     });
     await Promise.all(servers.map((server) => server.start()));
 
-    const fleet = new Fleet(servers, model, token, ledger, cleanUp);
+    const fleet = new Fleet(servers, model, token, databaseUrl, ledger, cleanUp);
     await fleet.#prepare(options.agents);
     return fleet;
   }

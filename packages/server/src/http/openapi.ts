@@ -86,6 +86,10 @@ function toOperation(name: string, route: Route, schemas: Record<string, Schema>
       description,
     });
   }
+  if (route.summary.includes("Prefer: wait")) {
+    const description = "`wait=N` waits up to N seconds, at most 60, for the run's end.";
+    parameters.push({ name: "Prefer", in: "header", required: false, schema: { type: "string" }, description });
+  }
   if (name === "events.stream") {
     const description = "The last seq the reader holds.";
     parameters.push({ name: "Last-Event-ID", in: "header", required: false, schema: { type: "string" }, description });
