@@ -8,6 +8,7 @@
  *   npm run bench [-- --only w1,w2 --secs 4 --out result.json]
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -22,7 +23,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../..");
 const { values: options } = parseArgs({
   options: {
-    only: { type: "string", default: "w1,w2,w3,w4,w6,w5" },
+    only: { type: "string", default: "w1,w2,w3,w4,w6,w5,w7" },
     secs: { type: "string", default: "4" },
     conc: { type: "string", default: "1,16,64" },
     idle: { type: "string", default: "1000" },
@@ -193,6 +194,15 @@ async function main(): Promise<void> {
     results.callboard = await load("ours", base, pids, settings);
     if (options.only.includes("w1"))
       results.waiting = await load("ours-wait", base, pids, [...settings, "--only", "w1"]);
+    if (options.only.includes("w7")) {
+      server.kill("SIGTERM");
+      await once(server, "exit");
+      const url = `${base}/health`;
+      const command = ["taskset", "-c", "0", process.execPath, cli, "serve"];
+      const args = [join(here, "client/coldstart.mjs"), "--url", url, "--n", "5", "--", ...command];
+      const { stdout } = await run(process.execPath, args, { env: { ...process.env, ...env } });
+      results.coldStart = { w7: JSON.parse(stdout) };
+    }
     process.stdout.write(report(results));
     if (options.out !== undefined) await writeFile(options.out, JSON.stringify(results, null, 1));
   } finally {

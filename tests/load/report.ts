@@ -98,6 +98,7 @@ export function report(results: Results): string {
       show(ratio(us("w6", "perSec"), pg("w6", "perSec"))),
       "≥ 0.65 × floor",
     ],
+    ["W7 first answer after spawn, ms", show(number(results, "coldStart", "w7", "medianMs"), 0), "", "", "≤ 350 ms"],
     [
       "W6 CPU ms a read, server",
       show(us("w6", "cpuMsPerOp", "server"), 3),

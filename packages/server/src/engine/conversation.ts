@@ -10,6 +10,7 @@ import {
   type RunRow,
   type StoredCall,
   type StoredStep,
+  steeringAfter,
   stepsOf,
 } from "../runs/index.ts";
 import type { Sql } from "../storage/index.ts";
@@ -41,7 +42,12 @@ export async function readConversation(
   const calls = group(await callsOf(sql, row.organization_id, ids));
   const conversation: Conversation = { messages: [], fileBytes: 0 };
   for (const run of past) {
-    await addRun(sql, row, conversation, run, steps.get(run.id) ?? [], calls.get(run.id) ?? [], () => undefined);
+    const said = steps.get(run.id) ?? [];
+    await addRun(sql, row, conversation, run, said, calls.get(run.id) ?? [], () => undefined);
+    // A message may have joined a run that ended before it was read; this run reads it.
+    if (run.state === "completed") continue;
+    const unread = await steeringAfter(sql, row.organization_id, run.id, said.at(-1)?.steered ?? 0);
+    await addInput(sql, row, conversation, unread);
   }
   const own = { steps: steps.get(row.id) ?? [], calls: calls.get(row.id) ?? [] };
   const self: PastRun = { id: row.id, input: row.input, state: row.state };
