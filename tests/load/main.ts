@@ -180,7 +180,7 @@ async function main(): Promise<void> {
       CALLBOARD_PROJECT: join(here, "project"),
       CALLBOARD_DATA_DIR: folder,
     };
-    const cli = join(root, "packages/cli/src/bin.ts");
+    const cli = join(root, "packages/cli/bin/callboard.js");
     const init = await run(
       process.execPath,
       [cli, "admin", "init", "--email", "bench@example.com", "--organization", "Bench", "--json"],
