@@ -43,7 +43,7 @@ export type EngineOptions = {
 };
 
 const HEARTBEAT_MS = 1000;
-/** How often queued and orphaned runs are looked for without a wake-up. */
+/** How often leases that ran out, queued and orphaned runs are looked for without a wake-up. */
 const LOOK_MS = 500;
 
 export class Engine implements RunHost {
@@ -185,7 +185,6 @@ export class Engine implements RunHost {
     if (this.#lookingAfter) return;
     this.#lookingAfter = true;
     try {
-      await this.#reap();
       await this.#countOthers();
       if (this.#options.wakes.othersAlive) await this.#dropLost();
       await this.#giveUpStrays();
@@ -304,9 +303,10 @@ export class Engine implements RunHost {
     this.#looking = true;
     try {
       this.#claimSoon();
+      await this.#reap();
       await this.#expirePermissions();
     } catch (error) {
-      this.#warn(error, "expired permission requests could not be closed");
+      this.#warn(error, "expired leases and permission requests could not be ended");
     } finally {
       this.#looking = false;
     }

@@ -177,7 +177,7 @@ export async function createEngineWorld() {
  * nothing after it, every started call completed once before the next start or the end, and deltas that make
  * up their message or belong to one that was taken back.
  */
-export function checkLog(events: readonly Event[]): void {
+function checkLog(events: readonly Event[]): void {
   expect(events.map(({ seq }) => seq)).toEqual(events.map((_, i) => i + 1));
   const ends = events.filter(({ type }) => (terminalEventTypes as readonly string[]).includes(type));
   expect(ends.length).toBeLessThanOrEqual(1);
