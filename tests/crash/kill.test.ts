@@ -24,7 +24,7 @@ test(`runs survive kill -9 of their processes (seed ${seed})`, LONG, async () =>
   let takenOver = 0;
   for (let round = 1; round <= ROUNDS; round++) {
     const starting = Array.from({ length: RUNS }, () => fleet.startRun("work"));
-    await sleep(between(100, RUNS * 8));
+    await sleep(between(100, size(400, 1200)));
     const victim = pick(fleet.servers);
     await victim.kill();
     const restarted = victim.start();

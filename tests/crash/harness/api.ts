@@ -22,6 +22,12 @@ export class Api {
     this.token = token;
   }
 
+  /** A process that runs, as a load balancer would choose it; while none does, any. */
+  #any(): ServerProcess {
+    const running = this.#servers.filter((server) => server.isRunning);
+    return pick(running.length === 0 ? this.#servers : running);
+  }
+
   /** One request to one process. Throws when there is no answer. */
   async request(
     server: ServerProcess,
@@ -54,7 +60,7 @@ export class Api {
     const headers = method === "POST" ? { "idempotency-key": randomUUID() } : {};
     const deadline = Date.now() + PATIENCE_MS;
     let problem: unknown;
-    for (let server = first ?? pick(this.#servers); Date.now() < deadline; server = pick(this.#servers)) {
+    for (let server = first ?? this.#any(); Date.now() < deadline; server = this.#any()) {
       try {
         const answer = await this.request(server, method, path, body, headers);
         if (answer.status !== 503) return parsed<T>(answer, `${method} ${path}`);
@@ -91,7 +97,7 @@ export class Api {
     else {
       for (let tries = 0; text === ""; tries++) {
         try {
-          keep(await this.request(pick(this.#servers), "GET", path));
+          keep(await this.request(this.#any(), "GET", path));
         } catch (error) {
           if (tries > 200) throw error;
           await sleep(50);

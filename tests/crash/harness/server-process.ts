@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const root = join(import.meta.dirname, "../../..");
-export const bin = join(root, "packages/cli/src/bin.ts");
+export const bin = join(root, "packages/cli/bin/callboard.js");
 
 /** Ended with this test process, whatever happens to it. */
 const children = new Set<ChildProcess>();
