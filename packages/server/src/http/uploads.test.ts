@@ -154,11 +154,12 @@ describe("cut", () => {
   });
 
   test("a JSON body that is cut is no request", async () => {
-    const before = await left();
+    // Bytes of uploads that the tests before cut may still be on their way out.
+    const { events, files } = await left();
     const headers = { "Content-Type": "application/json", "Content-Length": 100 };
     for (const how of ["cut", "end"] as const)
       await raw(`${head("POST", "/agents/desk/threads", headers)}{"title":"`, how);
-    expect(await settled(before)).toEqual(before);
+    expect(await left()).toMatchObject({ events, files });
     expect((await server.client().get("/agents/desk/threads")).body.data).toHaveLength(1);
   });
 
