@@ -38,6 +38,8 @@ const PORTS = {
   floorNone: await freePort(),
   server: await freePort(),
 };
+const cli = join(root, "packages/cli/bin/callboard.js");
+const SERVE = ["--max-semi-space-size=32", cli, "serve"];
 const children: ChildProcess[] = [];
 
 function freePort(): Promise<number> {
@@ -180,7 +182,6 @@ async function main(): Promise<void> {
       CALLBOARD_PROJECT: join(here, "project"),
       CALLBOARD_DATA_DIR: folder,
     };
-    const cli = join(root, "packages/cli/bin/callboard.js");
     const init = await run(
       process.execPath,
       [cli, "admin", "init", "--email", "bench@example.com", "--organization", "Bench", "--json"],
@@ -188,12 +189,22 @@ async function main(): Promise<void> {
     );
     const { token } = JSON.parse(init.stdout) as { token: string };
     const base = `http://127.0.0.1:${PORTS.server}`;
-    const server = await start(0, ["--max-semi-space-size=32", cli, "serve"], env, `${base}/health`);
+    let server = await start(0, SERVE, env, `${base}/health`);
     const settings = await prepare(base, token);
-    const pids = { pid: server.pid as number, dbpid, mockpid };
-    results.callboard = await load("ours", base, pids, settings);
+    let pids = { pid: server.pid as number, dbpid, mockpid };
+    const works = options.only.split(",").filter((work) => work !== "w5" && work !== "w7");
+    results.callboard = await load("ours", base, pids, [...settings, "--only", works.join(",")]);
     if (options.only.includes("w1"))
       results.waiting = await load("ours-wait", base, pids, [...settings, "--only", "w1"]);
+    if (options.only.includes("w5")) {
+      // Memory a stream is measured in a process that has grown for nothing else.
+      server.kill("SIGTERM");
+      await once(server, "exit");
+      server = await start(0, SERVE, env, `${base}/health`);
+      pids = { ...pids, pid: server.pid as number };
+      await load("ours", base, pids, [...settings, "--only", "w1"]);
+      Object.assign(results.callboard, await load("ours", base, pids, [...settings, "--only", "w5"]));
+    }
     if (options.only.includes("w7")) {
       server.kill("SIGTERM");
       await once(server, "exit");

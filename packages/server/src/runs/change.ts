@@ -83,6 +83,10 @@ export type Parcel = {
   end: RunEnd | undefined;
 };
 
+/** Tool calls or questions are written or changed. */
+export const hasCalls = (parcel: Parcel): boolean =>
+  parcel.calls.length > 0 || parcel.callUpdates.length > 0 || parcel.permissions.length > 0;
+
 /** Only events: the commonest change by far, and the cheaper statement. */
 export const isAppend = (parcel: Parcel): boolean =>
   parcel.steps.length === 0 &&

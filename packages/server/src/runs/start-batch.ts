@@ -54,29 +54,14 @@ export type StartEvent = { s: number; r: string | null; ty: string; b: string };
 
 export type Start = { item: StartItem; events: StartEvent[] };
 
-const start = statement(
-  "runs.start",
-  `with items as materialized (
+const items = `with items as materialized (
      select * from json_to_recordset($1::json) as i(
        k int, o uuid, ep bigint, ag uuid, av int, th uuid, title text, ts text, ref text, au uuid, ck text, ci uuid,
        n int, va jsonb, me jsonb, at timestamptz, ru uuid, rs text, tr text, lo uuid, pr json, co json, po text,
-       inp json, qs bigint, ip text, ir text, ik text, ih text, "is" int, ib text, ev json)),
-   allowed as materialized (
-     select i.* from items i join organizations g on g.id = i.o where g.access_epoch = i.ep for share of g),
-   keyed as (
-     insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id)
-     select o, ip, ir, ik, decode(ih, 'hex'), "is", ib, th from allowed where ik is not null
-     on conflict (organization_id, principal, route, key) do update
-       set request_hash = excluded.request_hash, status = excluded.status, response = excluded.response,
-         thread_id = excluded.thread_id, created_at = now()
-       where idempotency_keys.created_at <= now() - interval '24 hours'
-     returning organization_id, principal, route, key),
-   admitted as materialized (
-     select a.* from allowed a
-      where a.ik is null or exists (
-        select from keyed q
-         where q.organization_id = a.o and q.principal = a.ip and q.route = a.ir and q.key = a.ik)),
-   threads_written as (
+       inp json, qs bigint, ip text, ir text, ik text, ih text, "is" int, ib text, ev json)),`;
+/** S2. The share lock lets an organization's access change before or after this commit, not during it. */
+const allowed = `select i.* from items i join organizations g on g.id = i.o where g.access_epoch = i.ep for share of g`;
+const writes = `threads_written as (
      insert into threads (organization_id, id, agent_id, agent_version, title, state, client_external_ref,
        attributed_user_id, created_by_kind, created_by_id, last_seq, active_run_id, active_fence, last_run_id,
        variables, metadata, created_at, updated_at)
@@ -91,7 +76,31 @@ const start = statement(
    events_written as (
      insert into events (organization_id, thread_id, seq, run_id, type, body)
      select a.o, a.th, e.s, e.r, e.ty, e.b
-       from admitted a cross join lateral json_to_recordset(a.ev) as e(s bigint, r uuid, ty text, b text))
+       from admitted a cross join lateral json_to_recordset(a.ev) as e(s bigint, r uuid, ty text, b text))`;
+
+// Two statements: without a key among them, requests are spared the table of keys.
+const start = statement(
+  "runs.start",
+  `${items} admitted as materialized (${allowed}), ${writes} select k, true as admitted from admitted`,
+);
+const startKeyed = statement(
+  "runs.start_keyed",
+  `${items}
+   allowed as materialized (${allowed}),
+   keyed as (
+     insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id)
+     select o, ip, ir, ik, decode(ih, 'hex'), "is", ib, th from allowed where ik is not null
+     on conflict (organization_id, principal, route, key) do update
+       set request_hash = excluded.request_hash, status = excluded.status, response = excluded.response,
+         thread_id = excluded.thread_id, created_at = now()
+       where idempotency_keys.created_at <= now() - interval '24 hours'
+     returning organization_id, principal, route, key),
+   admitted as materialized (
+     select a.* from allowed a
+      where a.ik is null or exists (
+        select from keyed q
+         where q.organization_id = a.o and q.principal = a.ip and q.route = a.ir and q.key = a.ik)),
+   ${writes}
    select a.k, true as admitted from admitted a
    union all
    select a.k, false from allowed a where not exists (select from admitted x where x.k = a.k)`,
@@ -99,6 +108,8 @@ const start = statement(
 
 /** `stale`: access changed since it was read. `replay`: the idempotency key was used before. */
 export type StartOutcome = "started" | "stale" | "replay";
+
+const statementFor = (starts: readonly Start[]) => (starts.some(({ item }) => item.ik !== null) ? startKeyed : start);
 
 const values = (starts: readonly Start[]): unknown[] => [
   JSON.stringify(starts.map(({ item, events }, k) => ({ k, ...item, ev: events }))),
@@ -112,7 +123,7 @@ function outcomes(count: number, rows: ReadonlyArray<{ k: number; admitted: bool
 
 /** Writes one start inside a transaction that writes more, such as the files it moves. */
 export async function startIn(sql: Sql, one: Start): Promise<StartOutcome> {
-  const rows = await sql.rows<{ k: number; admitted: boolean }>(start, values([one]));
+  const rows = await sql.rows<{ k: number; admitted: boolean }>(statementFor([one]), values([one]));
   return outcomes(1, rows)[0] as StartOutcome;
 }
 
@@ -177,7 +188,8 @@ export class StartBatch {
 
   async #write(batch: readonly Waiting[]): Promise<void> {
     try {
-      const rows = await this.#lane.rows<{ k: number; admitted: boolean }>(start, values(batch.map((w) => w.start)));
+      const starts = batch.map((w) => w.start);
+      const rows = await this.#lane.rows<{ k: number; admitted: boolean }>(statementFor(starts), values(starts));
       const list = outcomes(batch.length, rows);
       for (const [k, waiting] of batch.entries()) waiting.resolve(list[k] as StartOutcome);
     } catch (error) {
