@@ -87,19 +87,11 @@ async function load(
   const out = join(await mkdtemp(join(tmpdir(), "callboard-load-")), "result.json");
   const args = [
     ...["--adapter", join(here, "client/adapters", `${adapter}.mjs`), "--base", base, "--out", out],
-    ...[
-      "--only",
-      more.includes("--only") ? "w1" : options.only,
-      "--secs",
-      options.secs,
-      "--conc",
-      options.conc,
-      "--idle",
-      options.idle,
-    ],
+    ...["--secs", options.secs, "--conc", options.conc, "--idle", options.idle],
     ...Object.entries(pids).flatMap(([name, pid]) => [`--${name}`, String(pid)]),
     ...more,
   ];
+  if (!more.includes("--only")) args.push("--only", options.only);
   await run("taskset", ["-c", "1", process.execPath, join(here, "client/bench.mjs"), ...args], { maxBuffer: 1 << 26 });
   const text = await readFile(out, "utf8");
   await rm(dirname(out), { recursive: true });
