@@ -18,6 +18,7 @@ const ranks = [
   ["agents"],
   ["threads"],
   ["runs"],
+  ["calls"],
   ["engine"],
   ["endpoints", "channels", "project"],
   ["http"],

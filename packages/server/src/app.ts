@@ -5,6 +5,7 @@ import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { Acts, Authenticator } from "./access/index.ts";
 import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/index.ts";
+import { sweepIdempotencyKeys } from "./calls/index.ts";
 import type { Config } from "./config/index.ts";
 import { DELTA_MS, Engine, RunFailure, Wheel } from "./engine/index.ts";
 import { Feed } from "./events/index.ts";
@@ -21,7 +22,6 @@ import {
   organizationHandlers,
   runHandlers,
   Streams,
-  sweepIdempotencyKeys,
   threadHandlers,
   tokenHandlers,
   type World,

@@ -21,6 +21,7 @@ import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Context, Hono } from "hono";
 import { type Authenticator, type Caller, invalidRequest, requireScope, requireStorable } from "../access/index.ts";
+import { idempotencyKey, reserve, store, storedAnswer, waitSeconds } from "../calls/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { SecretKeys } from "../models/index.ts";
 import { AlreadyAnswered, type IdempotencyKey, StaleAccess } from "../runs/index.ts";
@@ -28,10 +29,8 @@ import type { Database } from "../storage/index.ts";
 import { parseJson, readBody } from "./body.ts";
 import { sendError } from "./errors.ts";
 import type { ApiRequest, Handler, Handlers, Sent } from "./handler.ts";
-import { idempotencyKey, reserve, store, storedAnswer } from "./idempotency.ts";
 import type { Metrics } from "./metrics.ts";
 import { validate } from "./validate.ts";
-import { waitSeconds } from "./waiting.ts";
 
 export type ApiDeps = {
   database: Database;

@@ -17,6 +17,7 @@ import {
 } from "@callboard/protocol";
 import busboy from "busboy";
 import { type Caller, invalidRequest, principalId, requireScope } from "../access/index.ts";
+import { callable, toRead, toWrite } from "../calls/index.ts";
 import {
   completeBlob,
   deleteBlob,
@@ -33,8 +34,7 @@ import {
 import { lockLog } from "../runs/index.ts";
 import { decodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
-import { callable } from "./starting.ts";
-import { toRead, toWrite, type World } from "./world.ts";
+import type { World } from "./world.ts";
 
 type FileRoute =
   | "files.uploadToAgent"

@@ -3,7 +3,6 @@ export { type AgentRooms, agentHandlers } from "./agents.ts";
 export { type ApiDeps, createApi } from "./api.ts";
 export { fileHandlers } from "./files.ts";
 export type { Handlers } from "./handler.ts";
-export { sweepIdempotencyKeys } from "./idempotency.ts";
 export { Metrics } from "./metrics.ts";
 export { modelHandlers } from "./models.ts";
 export { organizationHandlers } from "./organization.ts";

@@ -1,13 +1,11 @@
 /** Runs: start and wait, list, cancel, read what was said. */
 import { type AgentConfig, CallboardError, fromUuid, parseId, type Run, toUuid } from "@callboard/protocol";
 import { audit, isAdmin, principalId, rawRun, readThread, requireScope, writeThread } from "../access/index.ts";
+import { callable, sendTo, start, toWrite, waitForEnd } from "../calls/index.ts";
 import { cancelRun, findRun, listRuns, type RunRow, readTranscript, startThread, toRun } from "../runs/index.ts";
 import { decodeCursor, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
-import { sendTo } from "./sending.ts";
-import { callable, start } from "./starting.ts";
-import { waitForEnd } from "./waiting.ts";
-import { toWrite, type World } from "./world.ts";
+import type { World } from "./world.ts";
 
 type RunRoute = "runs.create" | "runs.createRaw" | "runs.list" | "runs.get" | "runs.cancel" | "runs.transcript";
 type OneRun = "runs.get" | "runs.cancel" | "runs.transcript";

@@ -1,14 +1,13 @@
 /** Threads and their logs. */
 import { CallboardError, fromUuid, isTerminal, parseId, type RunId, toUuid } from "@callboard/protocol";
 import { audit, type Caller, isAdmin, principalId, requireScope, seeAgent } from "../access/index.ts";
+import { callable, sendTo, start, toRead, toWrite } from "../calls/index.ts";
 import { eventPage, findEndOfRun, type LogKey } from "../events/index.ts";
 import { findRun, removeThread, setArchived, toRun, updateThread } from "../runs/index.ts";
 import { decodeCursor, encodeCursor, toPage } from "../storage/index.ts";
 import { findThread, listThreads, threadLinks, toThread } from "../threads/index.ts";
 import type { ApiRequest, Handlers } from "./handler.ts";
-import { sendTo } from "./sending.ts";
-import { callable, start } from "./starting.ts";
-import { toRead, toWrite, type World } from "./world.ts";
+import type { World } from "./world.ts";
 
 type ThreadRoute =
   | "threads.create"

@@ -23,7 +23,7 @@ import {
 } from "../runs/index.ts";
 import type { Transaction } from "../storage/index.ts";
 import { filesIn, isOwnUpload, notAttachable, render } from "./starting.ts";
-import type { World } from "./world.ts";
+import type { CallWorld } from "./world.ts";
 
 /**
  * Applies events to a thread the caller may write to, in a transaction.
@@ -35,7 +35,7 @@ import type { World } from "./world.ts";
  * @throws StaleAccess; agent_not_published, api_access_disabled, forbidden and what `sendEvents` refuses
  */
 export async function sendTo(
-  world: World,
+  world: CallWorld,
   tx: Transaction,
   caller: Caller,
   threadId: ThreadId,
@@ -53,7 +53,7 @@ export async function sendTo(
 
 /** The prompt, and for a thread without an agent the configuration, of runs that start on this thread now. */
 async function toldIn(
-  world: World,
+  world: CallWorld,
   tx: Transaction,
   caller: Caller,
   log: ThreadLog,
@@ -74,7 +74,7 @@ async function toldIn(
 }
 
 /** Whom the run works for: the caller, or on a service's thread the person it was opened for. */
-async function principalIn(world: World, caller: Caller, log: ThreadLog): Promise<Principal> {
+async function principalIn(world: CallWorld, caller: Caller, log: ThreadLog): Promise<Principal> {
   const { agent_id, attributed_user_id } = log.row;
   if (agent_id === null) return principalOf(caller, null);
   const facts = await world.agents.facts(caller, fromUuid("agent", agent_id));

@@ -17,14 +17,14 @@ import { type CallableAgent, renderInstructions, resolveVariables } from "../age
 import { newEvent } from "../events/index.ts";
 import { type FileRow, findFile, moveFiles, toFile } from "../files/index.ts";
 import { type IdempotencyKey, StaleAccess, type StartRequest, startThread } from "../runs/index.ts";
-import type { World } from "./world.ts";
+import type { CallWorld } from "./world.ts";
 
 /**
  * The agent, callable by this caller at the epoch the caller was read at.
  *
  * @throws not_found, agent_not_published, api_access_disabled, forbidden; StaleAccess
  */
-export async function callable(world: World, caller: Caller, agentIdOrSlug: string): Promise<CallableAgent> {
+export async function callable(world: CallWorld, caller: Caller, agentIdOrSlug: string): Promise<CallableAgent> {
   const agent = await world.agents.forCall(caller, agentIdOrSlug);
   if (agent.epoch > caller.epoch) throw new StaleAccess();
   return agent;
@@ -32,7 +32,7 @@ export async function callable(world: World, caller: Caller, agentIdOrSlug: stri
 
 /** @throws attribution_not_allowed */
 async function attributed(
-  world: World,
+  world: CallWorld,
   caller: Caller,
   userId: UserId | undefined,
   agent: CallableAgent,
@@ -62,7 +62,7 @@ export const filesIn = (content: readonly ContentPart[] | null): FileId[] =>
  * @throws file_not_attachable
  */
 async function newThreadFiles(
-  world: World,
+  world: CallWorld,
   caller: Caller,
   agent: CallableAgent,
   ids: readonly FileId[],
@@ -117,7 +117,7 @@ export type Starting = {
 };
 
 /** Creates a thread of an agent, with its first run when there is content. */
-export async function start(world: World, starting: Starting): Promise<{ answer: ThreadAnswer; text: string }> {
+export async function start(world: CallWorld, starting: Starting): Promise<{ answer: ThreadAnswer; text: string }> {
   const { caller, agent, content } = starting;
   const { prompt, variables } = render(agent.config, starting.variables);
   const started = await startThread(

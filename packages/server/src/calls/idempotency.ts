@@ -3,7 +3,7 @@
  * that does the work, so it exists exactly when the work does.
  */
 import { createHash } from "node:crypto";
-import { CallboardError, type RouteName, toUuid } from "@callboard/protocol";
+import { CallboardError, toUuid } from "@callboard/protocol";
 import { type Caller, principalId } from "../access/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
 import { type Sql, statement, type Transaction } from "../storage/index.ts";
@@ -39,7 +39,7 @@ const sweep = statement(
  */
 export function idempotencyKey(
   caller: Caller,
-  route: RouteName,
+  route: string,
   header: string | string[] | undefined,
   request: readonly (string | Uint8Array)[],
 ): IdempotencyKey | null {

@@ -1,0 +1,14 @@
+/** The calls room: calling an agent, the same for every way in. Rights, files, variables, repeats, the end. */
+export {
+  idempotencyKey,
+  reserve,
+  type StoredAnswer,
+  store,
+  storedAnswer,
+  sweepIdempotencyKeys,
+} from "./idempotency.ts";
+export { toRead, toWrite } from "./reach.ts";
+export { sendTo } from "./sending.ts";
+export { callable, start } from "./starting.ts";
+export { waitForEnd, waitSeconds } from "./waiting.ts";
+export type { CallWorld } from "./world.ts";

@@ -1,0 +1,17 @@
+/** What calling an agent stands on. */
+import type { AgentDirectory } from "../agents/index.ts";
+import type { Feed } from "../events/index.ts";
+import type { RunHost, StartBatch } from "../runs/index.ts";
+import type { Database, Wakes } from "../storage/index.ts";
+import type { ThreadDirectory } from "../threads/index.ts";
+
+export type CallWorld = {
+  database: Database;
+  wakes: Wakes;
+  feed: Feed;
+  agents: AgentDirectory;
+  threads: ThreadDirectory;
+  host: RunHost;
+  batch: StartBatch;
+  now: () => Date;
+};
