@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { z } from "zod";
 import { defineAgent } from "./agent.ts";
+import type { StandardSchema } from "./schema.ts";
 
 describe("an agent in a file", () => {
   test("is what was defined, with a mark that tells it from other default exports", () => {
@@ -15,5 +17,30 @@ describe("an agent in a file", () => {
     defineAgent({ name: "Support", tools: [{ name: "refund", approval: "sometimes" }] });
     // @ts-expect-error a misspelled field does not pass
     defineAgent({ name: "Support", instruction: "Be kind." });
+  });
+});
+
+describe("an agent with an output schema", () => {
+  const output = z.object({ category: z.enum(["bug", "billing"]), note: z.string().optional() });
+
+  test("shows its model the JSON Schema, and keeps the schema for who reads the answer", () => {
+    const agent = defineAgent({ name: "Classifier", output });
+    expect(agent.output).toBe(output);
+    expect(agent.definition).toEqual({
+      name: "Classifier",
+      output_schema: expect.objectContaining({
+        type: "object",
+        properties: { category: { type: "string", enum: ["bug", "billing"] }, note: { type: "string" } },
+        required: ["category"],
+      }),
+    });
+    expect(agent.definition.output_schema).not.toHaveProperty("$schema");
+  });
+
+  test("needs one that can be shown as JSON Schema", () => {
+    const own: StandardSchema<string, number> = {
+      "~standard": { version: 1, vendor: "own", validate: (value) => ({ value: Number(value) }) },
+    };
+    expect(() => defineAgent({ name: "Classifier", output: own })).toThrow("give output_schema in its place");
   });
 });

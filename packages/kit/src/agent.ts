@@ -1,16 +1,78 @@
 /** Agents in files. */
-import type { AccessMode, AgentConfigInput } from "@callboard/protocol";
+import type { AccessMode, AgentConfigInput, VariableSchema, VariableValue } from "@callboard/protocol";
+import type { JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 
-export type AgentDefinition = Omit<AgentConfigInput, "tools"> & {
+type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T;
+
+/** Variables by name, as `defineAgent` takes them. */
+export type VariableDeclarations = {
+  readonly [name: string]: { readonly schema: Frozen<VariableSchema>; readonly default?: VariableValue };
+};
+
+type ValueOf<Schema> = Schema extends { type: "string"; enum: ReadonlyArray<infer Choice> }
+  ? Choice
+  : Schema extends { type: "string" }
+    ? string
+    : Schema extends { type: "boolean" }
+      ? boolean
+      : number;
+
+/** What a caller may give an agent with these declarations. What is left out takes its default. */
+export type VariablesOf<Declared extends VariableDeclarations> = {
+  [Name in keyof Declared]?: ValueOf<Declared[Name]["schema"]>;
+};
+
+export type AgentDefinition<Declared extends VariableDeclarations = VariableDeclarations> = Omit<
+  AgentConfigInput,
+  "tools" | "variables"
+> & {
+  variables?: Declared;
   /** Names of tools, or a tool with its approval policy. */
   tools?: Array<string | { name: string; approval: "never" | "always" }>;
   access_mode?: AccessMode;
   api_access?: boolean;
 };
 
-export type AgentFile = { readonly kind: "agent"; readonly definition: AgentDefinition };
+declare const types: unique symbol;
+
+/**
+ * What `defineAgent` makes. Endpoints name the agent they run by it, which types the variables they give
+ * and the output they get.
+ */
+export type AgentFile<Variables = Record<string, VariableValue>, Output = unknown> = {
+  readonly kind: "agent";
+  readonly definition: AgentDefinition;
+  /** The schema given as `output`; absent without one. */
+  readonly output?: StandardSchema<unknown, Output>;
+  /** Only for the compiler. */
+  readonly [types]?: { variables: Variables; output: Output };
+};
 
 /** An agent; the default export of `agents/<slug>.ts`. The file's name is the agent's slug. */
-export function defineAgent(definition: AgentDefinition): AgentFile {
-  return { kind: "agent", definition };
+export function defineAgent<const Declared extends VariableDeclarations = Record<never, never>>(
+  definition: AgentDefinition<Declared>,
+): AgentFile<VariablesOf<Declared>, string>;
+/**
+ * An agent whose answers fit a schema.
+ *
+ * @throws when the schema cannot be shown as JSON Schema; use `output_schema` then
+ */
+export function defineAgent<const Declared extends VariableDeclarations, Output extends StandardSchema>(
+  definition: Omit<AgentDefinition<Declared>, "output_schema"> & { output: Output },
+): AgentFile<VariablesOf<Declared>, OutputOf<Output>>;
+export function defineAgent({
+  output,
+  ...definition
+}: AgentDefinition & { output?: StandardSchema }): AgentFile<never, never> {
+  if (output === undefined) return { kind: "agent", definition };
+  // What a model writes goes into the schema, so its input is what the model is shown.
+  const made = output["~standard"].jsonSchema?.input({ target: "draft-2020-12" });
+  if (made === undefined) throw new Error("output cannot be shown as JSON Schema; give output_schema in its place");
+  const { $schema: _, ...schema }: JsonSchema = made;
+  const output_schema = schema as NonNullable<AgentDefinition["output_schema"]>;
+  return {
+    kind: "agent",
+    definition: { ...definition, output_schema },
+    output: output as StandardSchema<unknown, never>,
+  };
 }

@@ -1,5 +1,29 @@
-/** What authors of agents and tools import. */
-export { type AgentDefinition, type AgentFile, defineAgent } from "./agent.ts";
+/** What authors of agents, tools and endpoints import. */
+export {
+  type AgentDefinition,
+  type AgentFile,
+  defineAgent,
+  type VariableDeclarations,
+  type VariablesOf,
+} from "./agent.ts";
+export {
+  type CompletedRun,
+  defineEndpoint,
+  type Endpoint,
+  type EndpointAccess,
+  type EndpointCaller,
+  type EndpointContext,
+  type EndpointDefinition,
+  type EndpointInput,
+  type EndpointMethod,
+  type EndpointOutput,
+  EndpointProblem,
+  type FinishedRun,
+  type RunAgent,
+  type RunAgentOptions,
+  RunNotCompleted,
+  type UnfinishedRun,
+} from "./endpoint.ts";
 export {
   type InputOf,
   issuePath,

@@ -1,0 +1,132 @@
+import type { Json, RunError } from "@callboard/protocol";
+import { describe, expect, expectTypeOf, test } from "vitest";
+import { z } from "zod";
+import {
+  defineAgent,
+  defineEndpoint,
+  type EndpointCaller,
+  type EndpointInput,
+  type EndpointOutput,
+  type FinishedRun,
+} from "./index.ts";
+
+const triage = defineAgent({
+  name: "Triage",
+  variables: {
+    PRODUCT: { schema: { type: "string", enum: ["Till", "Gateway"] }, default: "Till" },
+    URGENT: { schema: { type: "boolean" } },
+    COUNT: { schema: { type: "integer", minimum: 1 } },
+    NOTE: { schema: { type: "string" } },
+  },
+});
+const classifier = defineAgent({
+  name: "Classifier",
+  variables: { LOCALE: { schema: { type: "string", format: "locale" } } },
+  output: z.object({ category: z.enum(["bug", "billing"]), tags: z.array(z.string()).default([]) }),
+});
+const input = z.object({ ticket: z.string().min(1), limit: z.coerce.number().default(3) });
+const output = z.object({ category: z.string(), count: z.number().default(0) });
+
+describe("an endpoint", () => {
+  test("is what was defined, with a mark that tells it from other default exports", () => {
+    const definition = { method: "POST", input, output, mode: "sync", handle: () => ({ category: "x" }) } as const;
+    expect(defineEndpoint(definition)).toEqual({ kind: "endpoint", definition });
+  });
+
+  test("gives clients the types of what it takes and answers", () => {
+    const endpoint = defineEndpoint({ method: "POST", input, output, mode: "sync", handle: () => ({ category: "x" }) });
+    expectTypeOf<EndpointOutput<typeof endpoint>>().toEqualTypeOf<{ category: string; count: number }>();
+    expectTypeOf<EndpointInput<typeof endpoint>["ticket"]>().toEqualTypeOf<string>();
+  });
+
+  test("gets its input as the schema gives it out, and knows its caller from the request alone", () => {
+    defineEndpoint({
+      method: "POST",
+      input,
+      output,
+      mode: "sync",
+      handle(context) {
+        expectTypeOf(context.input).toEqualTypeOf<{ ticket: string; limit: number }>();
+        expectTypeOf(context.caller).toEqualTypeOf<EndpointCaller>();
+        expectTypeOf(context.params).toEqualTypeOf<Readonly<Record<string, string>>>();
+        // @ts-expect-error the caller is not for the handler to choose
+        context.caller = {} as EndpointCaller;
+        const change = () => {
+          // @ts-expect-error nor to change
+          context.caller.userId = null;
+        };
+        expectTypeOf(change).toBeFunction();
+        return { category: "x" };
+      },
+    });
+  });
+
+  test("answers with what its output schema takes", () => {
+    // @ts-expect-error category is a text
+    defineEndpoint({ method: "POST", input, output, mode: "sync", handle: () => ({ category: 1 }) });
+  });
+});
+
+describe("running an agent", () => {
+  test("is typed by the agent: its variables and its output", () => {
+    defineEndpoint({
+      method: "POST",
+      input,
+      output,
+      mode: "sync",
+      async handle({ runAgent }) {
+        const message = "m";
+        const run = await runAgent(classifier, { message, variables: { LOCALE: "de" } });
+        expectTypeOf(run).toEqualTypeOf<FinishedRun<{ category: "bug" | "billing"; tags: string[] }>>();
+        expectTypeOf(run.output()).toEqualTypeOf<{ category: "bug" | "billing"; tags: string[] }>();
+
+        await runAgent(triage, { message, variables: { PRODUCT: "Gateway", URGENT: true, COUNT: 2, NOTE: "n" } });
+        // @ts-expect-error no such product
+        await runAgent(triage, { message, variables: { PRODUCT: "Toaster" } });
+        // @ts-expect-error a number is not a text
+        await runAgent(triage, { message, variables: { NOTE: 4 } });
+        // @ts-expect-error the agent declares no such variable
+        await runAgent(triage, { message, variables: { PRODUKT: "Till" } });
+        // @ts-expect-error a run answers a message
+        await runAgent(triage, {});
+
+        expectTypeOf((await runAgent(triage, { message })).output()).toEqualTypeOf<string>();
+        expectTypeOf((await runAgent("triage", { message })).output()).toEqualTypeOf<Json>();
+        return { category: run.output().category };
+      },
+    });
+  });
+
+  test("has no place for a user: whom it works for comes from the request", () => {
+    defineEndpoint({
+      method: "POST",
+      input,
+      output,
+      mode: "sync",
+      async handle({ runAgent }) {
+        const message = "m";
+        // @ts-expect-error no user
+        await runAgent(triage, { message, user: "user_1" });
+        // @ts-expect-error no caller
+        await runAgent("triage", { message, caller: { userId: "user_1" } });
+        // @ts-expect-error no attribution
+        await runAgent("triage", { message, attributed_user_id: "user_1" });
+        return { category: "x" };
+      },
+    });
+  });
+
+  test("ends as one of the states, and only a completed one has a text", () => {
+    const read = (run: FinishedRun<number>) => {
+      if (run.state === "completed") {
+        expectTypeOf(run.text).toEqualTypeOf<string>();
+        return run.output();
+      }
+      expectTypeOf(run.error).toEqualTypeOf<RunError>();
+      expectTypeOf(run.output).returns.toEqualTypeOf<never>();
+      // @ts-expect-error there is no answer
+      return run.text;
+    };
+    expectTypeOf(read).toBeFunction();
+  });
+});

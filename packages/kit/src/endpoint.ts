@@ -1,0 +1,169 @@
+/** Endpoints: typed routes of a project's own, which may run agents. */
+import type {
+  AgentVersion,
+  Json,
+  Role,
+  RunError,
+  RunId,
+  Scope,
+  ThreadId,
+  Usage,
+  VariableValue,
+} from "@callboard/protocol";
+import type { AgentFile } from "./agent.ts";
+import type { InputOf, JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
+import type { ToolCaller, ToolLog } from "./tool.ts";
+
+export type EndpointMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** Who is asking: known from the token of the request, and from nothing else. Frozen. */
+export type EndpointCaller = ToolCaller & {
+  /** The person's role; null for a service. */
+  readonly role: Role | null;
+  readonly scopes: readonly Scope[];
+};
+
+/** Who may call an endpoint. Each condition that is given must hold. */
+export type EndpointAccess = {
+  /** People with one of these roles. Default: every active member but guests, and services. */
+  roles?: readonly Role[];
+  /** People in one of these groups, by slug. */
+  groups?: readonly string[];
+  /** What the token must be allowed to, all of them, beside `threads:write`, which every call takes. */
+  scopes?: readonly Scope[];
+};
+
+type FinishedBase = {
+  readonly id: RunId;
+  readonly threadId: ThreadId;
+  readonly agentVersion: AgentVersion["version"] | null;
+  readonly usage: Usage;
+};
+export type CompletedRun<Output> = FinishedBase & {
+  readonly state: "completed";
+  /** The final answer as text. */
+  readonly text: string;
+  /** What the agent's output schema made of the answer; the text where the agent has none. */
+  output(): Output;
+};
+export type UnfinishedRun = FinishedBase & {
+  readonly state: "failed" | "canceled";
+  readonly error: RunError;
+  /** @throws RunNotCompleted, which becomes the endpoint's answer unless the handler catches it */
+  output(): never;
+};
+/** A run that has ended, however it ended. */
+export type FinishedRun<Output> = CompletedRun<Output> | UnfinishedRun;
+
+export type RunAgentOptions<Variables> = {
+  message: string;
+  variables?: Variables;
+  /** A thread of this agent that the caller may write to. Default: a new one. */
+  thread?: ThreadId;
+  /** Cancels the run; the call rejects with the signal's reason. `AbortSignal.timeout(10_000)` is a time limit. */
+  signal?: AbortSignal;
+};
+
+/**
+ * Runs an agent for the caller and waits for the end. The run is written down before the model is called,
+ * and canceled when the endpoint's call is.
+ *
+ * In a job that is run again after a crash, the n-th call joins the run that the n-th call started before.
+ *
+ * @throws not_found, agent_not_published, api_access_disabled, forbidden, invalid_variables: as any call of the
+ *   agent by this caller; the signal's reason
+ */
+export type RunAgent = {
+  <Variables, Output>(
+    agent: AgentFile<Variables, Output>,
+    options: RunAgentOptions<Variables>,
+  ): Promise<FinishedRun<Output>>;
+  (slug: string, options: RunAgentOptions<Record<string, VariableValue>>): Promise<FinishedRun<Json>>;
+};
+
+export type EndpointContext<Input> = {
+  readonly input: Input;
+  /** The request's headers without `authorization` and cookies. */
+  readonly headers: Headers;
+  readonly query: URLSearchParams;
+  /** Values of the `[name]` parts of the file's path. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly caller: EndpointCaller;
+  /** Aborted when the client of a `sync` call goes away, when the job is canceled, and when the time is up. */
+  readonly signal: AbortSignal;
+  readonly log: ToolLog;
+  runAgent: RunAgent;
+  /** What a client that polls reads as the job's status. `progress` goes from 0 to 1. */
+  relayStatus(text: string, more?: { progress?: number; data?: Json }): void;
+  /**
+   * Ends the call with a refusal: `throw problem(404, "there is no such ticket")`.
+   *
+   * @param status 400–599
+   */
+  problem(status: number, message: string, details?: Record<string, Json>): never;
+};
+
+export type EndpointDefinition<
+  Input extends StandardSchema = StandardSchema,
+  Output extends StandardSchema = StandardSchema,
+> = {
+  method: EndpointMethod;
+  /** One sentence for the API's description. */
+  summary?: string;
+  /** The JSON body; for GET and DELETE the query's fields as texts. */
+  input: Input;
+  output: Output;
+  access?: EndpointAccess;
+  /** `sync` waits for the answer; `polling` answers with a job at once. */
+  mode: "sync" | "polling";
+  /** Milliseconds one call may take, at most 12 hours. Default 300,000. */
+  timeoutMs?: number;
+  /** JSON Schemas for the API's description, for schema libraries that cannot make them. */
+  inputJsonSchema?: JsonSchema;
+  outputJsonSchema?: JsonSchema;
+  /**
+   * Answers one call. In mode `polling` it may be called again after a crash, with the same input and caller.
+   * What it throws is logged and answered as `internal`, except refusals.
+   */
+  handle(context: EndpointContext<OutputOf<Input>>): Promise<InputOf<Output>> | InputOf<Output>;
+};
+
+export type Endpoint<Input extends StandardSchema = StandardSchema, Output extends StandardSchema = StandardSchema> = {
+  readonly kind: "endpoint";
+  readonly definition: EndpointDefinition<Input, Output>;
+};
+
+/** What a client sends to an endpoint, and what it answers. */
+export type EndpointInput<E> = E extends Endpoint<infer Input, StandardSchema> ? InputOf<Input> : never;
+export type EndpointOutput<E> = E extends Endpoint<StandardSchema, infer Output> ? OutputOf<Output> : never;
+
+/** An endpoint; the default export of `endpoints/<path>.ts`, which is served at `/endpoints/<path>`. */
+export function defineEndpoint<Input extends StandardSchema, Output extends StandardSchema>(
+  definition: EndpointDefinition<Input, Output>,
+): Endpoint<Input, Output> {
+  return { kind: "endpoint", definition };
+}
+
+/** Thrown by `run.output()` of a run that did not complete. */
+export class RunNotCompleted extends Error {
+  readonly run: UnfinishedRun;
+
+  constructor(run: UnfinishedRun) {
+    super(`run ${run.id} is ${run.state}: ${run.error.message}`);
+    this.name = "RunNotCompleted";
+    this.run = run;
+  }
+}
+
+/** Thrown by `problem`. */
+export class EndpointProblem extends Error {
+  readonly status: number;
+  readonly details: Record<string, Json>;
+
+  constructor(status: number, message: string, details: Record<string, Json> = {}) {
+    super(message);
+    this.name = "EndpointProblem";
+    this.status = status;
+    this.details = details;
+  }
+}
