@@ -1,5 +1,5 @@
 /** Structured logs, one JSON line each, without secrets. */
-import { pino, stdTimeFunctions } from "pino";
+import { type LoggerOptions, pino, stdTimeFunctions } from "pino";
 
 export interface Logger {
   debug(facts: object, message: string): void;
@@ -42,9 +42,12 @@ export function errorFacts(error: unknown): object {
 
 const isFacts = (error: unknown): boolean => typeof error === "object" && error !== null && !(error instanceof Error);
 
-/** @param level `debug`, `info`, `warn`, `error` or `silent` */
-export function createLogger(level: string): Logger {
-  return pino({
+/**
+ * @param level `debug`, `info`, `warn`, `error` or `silent`
+ * @param write takes the lines; default: standard output
+ */
+export function createLogger(level: string, write?: (line: string) => void): Logger {
+  const options: LoggerOptions = {
     level,
     base: null,
     timestamp: stdTimeFunctions.isoTime,
@@ -52,5 +55,6 @@ export function createLogger(level: string): Logger {
     redact: { paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[redacted]" },
     // What is facts already stays as it is.
     serializers: { error: (error: unknown) => (isFacts(error) ? error : errorFacts(error)) },
-  });
+  };
+  return write === undefined ? pino(options) : pino(options, { write });
 }

@@ -1,9 +1,9 @@
-/** A project folder for tests whose tools and agents are values of the test: its files only hand them over. */
+/** A project folder for tests whose tools, agents and endpoints are values of the test: its files only hand them over. */
 import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type AgentDefinition, defineAgent, type Tool } from "@callboard/kit";
+import { dirname, join } from "node:path";
+import { type AgentDefinition, defineAgent, type Endpoint, type Tool } from "@callboard/kit";
 
 export type TestProject = { folder: string; remove(): Promise<void> };
 
@@ -12,28 +12,30 @@ const registry = new Map<string, unknown>();
 const REGISTRY = "callboard.testing.project";
 (globalThis as Record<symbol, unknown>)[Symbol.for(REGISTRY)] = registry;
 
-/** Writes `tools/<name>.mjs` and `agents/<slug>.mjs`; an agent that names no model gets the model `<slug>`. */
+/** Writes `tools/<name>.mjs`, `agents/<slug>.mjs` and `endpoints/<name>.mjs`; an agent that names no model gets the model `<slug>`. */
 export async function writeProject(
   tools: Record<string, Tool>,
   agents: Record<string, AgentDefinition>,
+  endpoints: Record<string, Endpoint> = {},
 ): Promise<TestProject> {
   const folder = await mkdtemp(join(tmpdir(), "callboard-test-project-"));
   const id = randomBytes(6).toString("hex");
   const keys: string[] = [];
 
-  async function put(kind: "tools" | "agents", name: string, value: unknown): Promise<void> {
+  async function put(kind: "tools" | "agents" | "endpoints", name: string, value: unknown): Promise<void> {
     const key = `${id}/${kind}/${name}`;
     registry.set(key, value);
     keys.push(key);
     const source = `export default globalThis[Symbol.for("${REGISTRY}")].get("${key}");\n`;
-    await writeFile(join(folder, kind, `${name}.mjs`), source);
+    const file = join(folder, kind, `${name}.mjs`);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, source);
   }
-  await mkdir(join(folder, "tools"));
-  await mkdir(join(folder, "agents"));
   for (const [name, tool] of Object.entries(tools)) await put("tools", name, tool);
   for (const [slug, definition] of Object.entries(agents)) {
     await put("agents", slug, defineAgent({ ...definition, model: { id: slug, ...definition.model } }));
   }
+  for (const [name, endpoint] of Object.entries(endpoints)) await put("endpoints", name, endpoint);
   return {
     folder,
     async remove() {

@@ -1,5 +1,5 @@
 /** The whole server for tests: a fresh database, a scripted model, a listening socket, an owner with a token. */
-import type { AgentDefinition, Tool } from "@callboard/kit";
+import type { AgentDefinition, Endpoint, Tool } from "@callboard/kit";
 import {
   type CreateToken,
   newId,
@@ -27,6 +27,11 @@ export type TestServerOptions = {
   tools?: Record<string, Tool>;
   /** Published agents of the first organization, by slug; one that names no model uses the scripted model `<slug>`. */
   agents?: Record<string, AgentDefinition>;
+  /** Endpoints of the project, by name. */
+  // biome-ignore lint/suspicious/noExplicitAny: endpoints of every schema
+  endpoints?: Record<string, Endpoint<any, any>>;
+  /** Takes the lines of the log in the place of standard output. */
+  onLog?: (line: string) => void;
 };
 
 /** What a person's token may do; default: everything, for ever. */
@@ -55,6 +60,8 @@ export type TestServer = TestOrganization & {
   model: ScriptedModel;
   /** Another organization on the same server. */
   organization(name?: string): Promise<TestOrganization>;
+  /** Another server on the same database, as another process is; to be stopped before this one. */
+  second(): Promise<{ app: App; baseUrl: string; stop(): Promise<void> }>;
   /** The first row of a query: for counting what was written. */
   row<Row>(text: string, values?: unknown[]): Promise<Row>;
   stop(): Promise<void>;
@@ -64,7 +71,7 @@ export type TestServer = TestOrganization & {
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const database = await createTestDatabase();
   const model = await startScriptedModel();
-  const project = await writeProject(options.tools ?? {}, options.agents ?? {});
+  const project = await writeProject(options.tools ?? {}, options.agents ?? {}, options.endpoints ?? {});
   const env = {
     DATABASE_URL: database.url,
     CALLBOARD_SECRET_KEY: SecretKeys.generate(),
@@ -75,7 +82,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     ...options.env,
   };
   const config = readConfig(env, "serve");
-  const app = await createApp(config, database.url, env.CALLBOARD_SECRET_KEY, createLogger(config.logLevel));
+  const log = createLogger(config.logLevel, options.onLog);
+  const begin = () => createApp(config, database.url, env.CALLBOARD_SECRET_KEY, log);
+  const app = await begin();
   const baseUrl = `http://127.0.0.1:${await app.server.listen(0, "127.0.0.1")}`;
   const organization = (name = "Other") => makeOrganization(app, baseUrl, model, name);
   const first = await organization("Acme");
@@ -88,6 +97,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     databaseUrl: database.url,
     model,
     organization,
+    async second() {
+      const other = await begin();
+      const address = `http://127.0.0.1:${await other.server.listen(0, "127.0.0.1")}`;
+      return { app: other, baseUrl: address, stop: () => other.stop(2000) };
+    },
     row: async <Row>(text: string, values: unknown[] = []) =>
       (await app.database.row({ name: "", text }, values)) as Row,
     async stop() {
