@@ -32,6 +32,9 @@ export const calls = {
   "runs.cancel": { method: "POST", path: "/runs/{run_id}/cancel" },
   "runs.transcript": { method: "GET", path: "/runs/{run_id}/transcript" },
 
+  "jobs.get": { method: "GET", path: "/jobs/{job_id}" },
+  "jobs.cancel": { method: "DELETE", path: "/jobs/{job_id}" },
+
   "files.uploadToAgent": { method: "POST", path: "/agents/{agent_id}/files", idempotent: true },
   "files.uploadToThread": { method: "POST", path: "/threads/{thread_id}/files", idempotent: true },
   "files.list": { method: "GET", path: "/threads/{thread_id}/files" },

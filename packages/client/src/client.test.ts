@@ -87,6 +87,8 @@ const verbs: Record<string, [(client: CallboardClient) => Promise<unknown>, stri
   "groups.create": [(c) => c.groups.create({ slug: "g", name: "G" }), "POST /groups", { slug: "g", name: "G" }],
   "groups.update": [(c) => c.groups.update("group_1", { name: "H" }), "PATCH /groups/group_1", { name: "H" }],
   "groups.delete": [(c) => c.groups.delete("group_1"), "DELETE /groups/group_1"],
+  "jobs.get": [(c) => c.jobs.get("job_1"), "GET /jobs/job_1"],
+  "jobs.cancel": [(c) => c.jobs.cancel("job_1"), "DELETE /jobs/job_1"],
   "audit.list": [(c) => c.audit.list({ cursor: "abc" }), "GET /audit?cursor=abc"],
   "tokens.list": [(c) => c.tokens.list(), "GET /tokens"],
   "tokens.create": [(c) => c.tokens.create({ label: "ci" }), "POST /tokens", { label: "ci" }],
@@ -98,7 +100,7 @@ test("every route has a verb of its name", () => {
   const names = Object.entries(client).flatMap(([group, calls]) =>
     Object.keys(calls).map((verb) => `${group}.${verb}`),
   );
-  const beyondRoutes = ["events.follow", "runs.wait", "threads.run"];
+  const beyondRoutes = ["endpoints.call", "events.follow", "jobs.wait", "runs.wait", "threads.run"];
   const expected = [...Object.keys(routes).filter((name) => name !== "events.stream"), ...beyondRoutes];
   expect(names.sort()).toEqual(expected.sort());
 });

@@ -1,4 +1,5 @@
 import { agentCalls, modelCalls, toolCalls } from "./agents.ts";
+import { endpointCalls, jobCalls } from "./endpoints.ts";
 import { eventCalls } from "./events.ts";
 import { fileCalls } from "./files.ts";
 import { auditCalls, groupCalls, meCalls, memberCalls, organizationCalls, tokenCalls } from "./organization.ts";
@@ -28,6 +29,8 @@ export function createClient(options: ClientOptions) {
     threads: threadCalls(transport),
     events: eventCalls(transport),
     runs: runCalls(transport),
+    endpoints: endpointCalls(transport),
+    jobs: jobCalls(transport),
     files: fileCalls(transport),
     agents: agentCalls(transport),
     tools: toolCalls(transport),

@@ -16,6 +16,8 @@ export type {
   EventType,
   File,
   Group,
+  Job,
+  JobState,
   Me,
   Member,
   ModelConnection,
@@ -36,9 +38,10 @@ export type {
 } from "@callboard/protocol";
 // The client
 export { type CallboardClient, createClient } from "./client.ts";
+// What its verbs take
+export type { EndpointCallOptions } from "./endpoints.ts";
 // What it throws
 export { CallboardApiError, CallboardConnectionError, CallboardTimeoutError } from "./errors.ts";
-// What its verbs take
 export type { FollowOptions, FollowUntil } from "./follow.ts";
 // Lists, page by page
 export { paginate } from "./paginate.ts";

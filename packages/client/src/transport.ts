@@ -48,24 +48,38 @@ export type CallInput<N extends RouteName> = CreateOptions &
     retries?: number;
   };
 
+/** What a request is made of, whatever its route. */
+type AnyInput = CreateOptions & PreferWait & { body?: unknown; rawBody?: RawBody; retries?: number };
+
 export type Transport = {
   /** Calls a route and returns the JSON of its answer. */
   call<N extends RouteName>(name: N, input: CallInput<N>): Promise<RouteAnswer<N>>;
   /** Calls a route and returns its successful answer, body unread. */
   open<N extends RouteName>(name: N, input: CallInput<N>): Promise<Response>;
+  /** Calls what is no route of the API; `path` goes from the server's root and is sent as it is. */
+  send<T>(call: Call, input: AnyInput, read: (response: Response) => Promise<T>): Promise<T>;
 };
 
 export function createTransport(options: ClientOptions): Transport {
-  const root = `${options.baseUrl.replace(/\/+$/, "")}/api/v1`;
+  const root = options.baseUrl.replace(/\/+$/, "");
   const send = options.fetch ?? ((url, init) => globalThis.fetch(url, init));
 
-  async function request<T, N extends RouteName>(
+  function request<T, N extends RouteName>(
     name: N,
     input: CallInput<N>,
     read: (response: Response) => Promise<T>,
   ): Promise<T> {
     const call: Call = calls[name];
-    const url = root + fillPath(call.path, input.params ?? {}) + queryText(input.query);
+    return repeated(call, `/api/v1${fillPath(call.path, input.params ?? {})}${queryText(input.query)}`, input, read);
+  }
+
+  async function repeated<T>(
+    call: Call,
+    path: string,
+    input: AnyInput,
+    read: (response: Response) => Promise<T>,
+  ): Promise<T> {
+    const url = root + path;
     const init = toInit(call, input, options);
     const retries = input.retries ?? options.retries ?? 2;
     for (let failures = 0; ; failures++) {
@@ -85,10 +99,11 @@ export function createTransport(options: ClientOptions): Transport {
       // The server checks its answers against the same table that this type comes from.
       (await request(name, input, readJson)) as RouteAnswer<N>,
     open: (name, input) => request(name, input, async (response) => response),
+    send: (call, input, read) => repeated(call, call.path, input, read),
   };
 }
 
-function toInit<N extends RouteName>(call: Call, input: CallInput<N>, options: ClientOptions): RequestInit {
+function toInit(call: Call, input: AnyInput, options: ClientOptions): RequestInit {
   const headers = new Headers({ accept: "application/json", ...options.headers, ...input.headers });
   if (options.token !== undefined) headers.set("authorization", `Bearer ${options.token}`);
   if (call.idempotent) headers.set("idempotency-key", input.idempotencyKey ?? randomKey());
@@ -125,9 +140,15 @@ function mayRepeat(call: Call, init: RequestInit, error: CallboardApiError | Cal
   if (isStream(init.body)) return false; // its bytes are gone
   const isSafe = call.method === "GET" || call.method === "PUT" || call.idempotent === true;
   if (error instanceof CallboardConnectionError) return isSafe;
+  // An endpoint whose agent failed has these statuses too; to try again is then for the caller to decide.
+  if (!fromTheWay(error)) return isSafe && error.code === "idempotency_in_progress";
   if (error.status === 429 || error.status === 503) return true;
-  return isSafe && (error.status === 502 || error.status === 504 || error.code === "idempotency_in_progress");
+  return isSafe && (error.status === 502 || error.status === 504);
 }
+
+/** The server cannot serve now, or something between answered in its place. */
+const fromTheWay = ({ code, status }: CallboardApiError): boolean =>
+  status === 429 || code === "unavailable" || code === `http_${status}`;
 
 function pauseBefore(error: CallboardApiError | CallboardConnectionError, failures: number): number {
   const askedMs = error instanceof CallboardApiError ? error.retryAfterMs : undefined;

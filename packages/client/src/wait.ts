@@ -1,5 +1,5 @@
-/** Waits for the end of a run. */
-import type { Run } from "@callboard/protocol";
+/** Waits for the end of a run or a job. */
+import type { Job, Run } from "@callboard/protocol";
 import { backoffMs, sleep } from "./backoff.ts";
 import { CallboardTimeoutError, isPassing } from "./errors.ts";
 import type { Transport } from "./transport.ts";
@@ -31,25 +31,47 @@ export async function waitForRun(
   const either = [signal, timeout].filter((each) => each !== undefined);
   const stop = either.length > 0 ? AbortSignal.any(either) : undefined;
   let run: Run | undefined;
+  const waitSeconds = timeoutMs === undefined ? WAIT_SECONDS : Math.min(WAIT_SECONDS, timeoutMs / 1000);
   try {
-    for (let failures = 0; ; ) {
-      const askedAtMs = Date.now();
-      try {
-        const waitSeconds = timeoutMs === undefined ? WAIT_SECONDS : Math.min(WAIT_SECONDS, timeoutMs / 1000);
-        run = await transport.call("runs.get", { params: { run_id: runId }, waitSeconds, signal: stop });
-        if (isEnded(run)) return run;
-        failures = 0;
-        if (Date.now() - askedAtMs < SOON_MS) await sleep(SOON_MS, stop);
-      } catch (error) {
-        stop?.throwIfAborted();
-        if (run === undefined || !isPassing(error)) throw error;
-        await sleep(backoffMs(failures++, SOON_MS, 15_000), stop);
-      }
-    }
+    return await untilEnded(async () => {
+      run = await transport.call("runs.get", { params: { run_id: runId }, waitSeconds, signal: stop });
+      return run;
+    }, stop);
   } catch (error) {
     if (timeout?.aborted && !signal?.aborted) throw new CallboardTimeoutError(runId, timeoutMs as number, run);
     throw error;
   }
 }
 
-const isEnded = (run: Run): boolean => run.state === "completed" || run.state === "failed" || run.state === "canceled";
+/**
+ * The job, once it is completed, failed or canceled. Passing failures are waited out as with runs.
+ *
+ * @throws not_found
+ */
+export function waitForJob(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<Job> {
+  const ask = () => transport.call("jobs.get", { params: { job_id: jobId }, waitSeconds: WAIT_SECONDS, signal });
+  return untilEnded(ask, signal);
+}
+
+async function untilEnded<T extends { state: string }>(
+  ask: () => Promise<T>,
+  stop: AbortSignal | undefined,
+): Promise<T> {
+  let answered = false;
+  for (let failures = 0; ; ) {
+    const askedAtMs = Date.now();
+    try {
+      const one = await ask();
+      if (isEnded(one.state)) return one;
+      answered = true;
+      failures = 0;
+      if (Date.now() - askedAtMs < SOON_MS) await sleep(SOON_MS, stop);
+    } catch (error) {
+      stop?.throwIfAborted();
+      if (!answered || !isPassing(error)) throw error;
+      await sleep(backoffMs(failures++, SOON_MS, 15_000), stop);
+    }
+  }
+}
+
+const isEnded = (state: string): boolean => state === "completed" || state === "failed" || state === "canceled";

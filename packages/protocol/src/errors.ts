@@ -53,11 +53,18 @@ export const errorCatalogue = {
     retryable: true,
     summary: "A request with this idempotency key is still under way.",
   },
+  endpoint_problem: { status: 400, retryable: false, summary: "The endpoint refused; its message says why." },
 
   // The caller may retry.
   unavailable: { status: 503, retryable: true, summary: "The server cannot serve this right now." },
+  endpoint_timeout: { status: 504, retryable: true, summary: "The endpoint did not answer in time." },
 
   // We are at fault.
+  endpoint_output_invalid: {
+    status: 500,
+    retryable: true,
+    summary: "The endpoint's answer does not fit its own output schema.",
+  },
   internal: { status: 500, retryable: true, summary: "The server failed; the request id finds it in the log." },
 } as const satisfies Record<string, Entry>;
 
@@ -97,6 +104,27 @@ export const runErrorCatalogue = {
 } as const satisfies Record<string, { readonly retryable: boolean; readonly summary: string }>;
 
 export type RunErrorCode = keyof typeof runErrorCatalogue;
+
+/** The HTTP status of an endpoint that failed because its agent's run did. */
+export function runErrorStatus(code: string): number {
+  switch (code) {
+    case "canceled":
+    case "interrupted":
+      return 409;
+    case "timeout":
+    case "model_timeout":
+    case "permission_expired":
+      return 504;
+    case "model_rate_limited":
+    case "model_unavailable":
+      return 503;
+    case "internal":
+    case "crash_loop":
+      return 500;
+    default:
+      return 502; // the agent or its model gave no usable answer
+  }
+}
 
 /** One wrong field of a request: its path (`input.content[0].text`) and what is wrong with it. */
 export type FieldProblem = { path: string; message: string };

@@ -27,6 +27,7 @@ export const idPrefix = {
   request: "req",
   worker: "worker",
   audit: "audit",
+  job: "job",
 } as const;
 export type IdKind = keyof typeof idPrefix;
 
@@ -46,6 +47,7 @@ export type FileId = Id<"file">;
 export type RequestId = Id<"request">;
 export type WorkerId = Id<"worker">;
 export type AuditId = Id<"audit">;
+export type JobId = Id<"job">;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const VALUE = new Int8Array(128).fill(-1);

@@ -5,6 +5,7 @@ export * from "./errors.ts";
 export * from "./events.ts";
 export * from "./files.ts";
 export * from "./ids.ts";
+export * from "./jobs.ts";
 export * from "./organization.ts";
 export * from "./routes.ts";
 export * from "./run.ts";

@@ -11,6 +11,7 @@ import type { ErrorCode } from "./errors.ts";
 import * as events from "./events.ts";
 import * as files from "./files.ts";
 import { idSchema } from "./ids.ts";
+import * as jobs from "./jobs.ts";
 import * as organization from "./organization.ts";
 import { runStates } from "./run.ts";
 import * as threads from "./threads.ts";
@@ -19,7 +20,7 @@ export type Route = {
   method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
   path: string;
   summary: string;
-  tag: "threads" | "events" | "runs" | "files" | "agents" | "models" | "organization" | "tokens";
+  tag: "threads" | "events" | "runs" | "jobs" | "files" | "agents" | "models" | "organization" | "tokens";
   /** What the token must be allowed to; null asks for any valid token. */
   scope: organization.Scope | null;
   query?: z.ZodObject;
@@ -255,6 +256,28 @@ export const routes = define({
     tag: "runs",
     scope: "transcripts:read",
     answer: threads.transcript,
+    status: 200,
+    errors: ["not_found"],
+  },
+
+  // Jobs
+  "jobs.get": {
+    method: "GET",
+    path: "/jobs/{job_id}",
+    summary: "Retrieve a call of an endpoint in polling mode. `Prefer: wait=N` waits up to N seconds for its end.",
+    tag: "jobs",
+    scope: "threads:read",
+    answer: jobs.job,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "jobs.cancel": {
+    method: "DELETE",
+    path: "/jobs/{job_id}",
+    summary: "Cancel a job with the runs it has started. A job that has ended stays as it is.",
+    tag: "jobs",
+    scope: "threads:write",
+    answer: jobs.job,
     status: 200,
     errors: ["not_found"],
   },

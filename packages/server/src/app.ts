@@ -1,12 +1,13 @@
 /** Builds every room once and joins them. Nothing else sees them all. */
 
-import { fromUuid, newId, toUuid } from "@callboard/protocol";
+import { CallboardError, fromUuid, newId, toUuid } from "@callboard/protocol";
 import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { Acts, Authenticator } from "./access/index.ts";
 import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/index.ts";
 import { sweepIdempotencyKeys } from "./calls/index.ts";
 import type { Config } from "./config/index.ts";
+import { EndpointRegistry, type EndpointWorld, Jobs, sweepJobs } from "./endpoints/index.ts";
 import { DELTA_MS, Engine, RunFailure, Wheel } from "./engine/index.ts";
 import { Feed } from "./events/index.ts";
 import { sweepBlobs } from "./files/index.ts";
@@ -17,11 +18,13 @@ import {
   fileHandlers,
   type Handlers,
   type HttpServer,
+  jobHandlers,
   Metrics,
   modelHandlers,
   organizationHandlers,
   runHandlers,
   Streams,
+  serveEndpoints,
   threadHandlers,
   tokenHandlers,
   type World,
@@ -40,6 +43,7 @@ export type App = {
   agents: Agents;
   connections: Connections;
   engine: Engine;
+  endpoints: EndpointRegistry;
   server: HttpServer;
   /** Ends in order: no new work, runs handed over, streams ended, connections closed. */
   stop(graceMs: number): Promise<void>;
@@ -64,6 +68,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const leaseLane = new Lane(databaseUrl, onDatabaseError);
   const keys = SecretKeys.parse(secretKey);
   const tools = await loadTools(config.project);
+  const endpoints = await EndpointRegistry.load({ folder: config.project, reload: config.reload, log });
   const prices = withPrices(config.prices);
 
   const feed = new Feed(database, wakes);
@@ -140,9 +145,13 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       refuseProblems("raw", [...draftProblems(agentConfig, tools.names()), ...models]);
     },
   };
+  const endpointWorld: EndpointWorld = { ...world, endpoints, log };
+  const jobs = new Jobs({ world: endpointWorld, worker: () => engine.worker() });
+  const stopping = new AbortController();
   const handlers: Handlers = {
     ...threadHandlers(world),
     ...runHandlers(world),
+    ...jobHandlers({ database, jobs }),
     ...fileHandlers(world),
     ...agentHandlers({ sql: database, acts, agents, tools: () => tools.list() }),
     ...modelHandlers({ acts, connections, agents }),
@@ -151,12 +160,18 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   };
   const api: Hono<{ Bindings: HttpBindings }> | null =
     config.role === "worker" ? null : createApi(handlers, { database, authenticator, keys, log, metrics });
+  let calls: ReturnType<typeof serveEndpoints> | undefined;
+  if (api !== null) {
+    const lease = () => engine.lease();
+    calls = serveEndpoints(api, { world: endpointWorld, jobs, lease, stopping: stopping.signal, metrics, log });
+  }
   let serving = true;
   const ready = async () => serving && (await database.row(ping).then(Boolean, () => false));
-  const server = createServer({ api, metrics, log, ready });
+  const server = createServer({ api, metrics, log, endpoints, ready });
 
   await wakes.start();
   await engine.start();
+  jobs.start();
   const timers = [setInterval(() => void feed.tick(), 1000), setInterval(() => void sweep(database, log), SWEEP_MS)];
 
   return {
@@ -165,6 +180,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     agents,
     connections,
     engine,
+    endpoints,
     server,
     async stop(graceMs) {
       serving = false;
@@ -173,9 +189,13 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       const left = () => Math.max(0, deadline - Date.now());
       streams.stop();
       const closing = server.close(left());
+      // Without another process nobody goes on with the runs that these calls wait for.
+      if (!wakes.othersAlive) stopping.abort(new CallboardError("unavailable", "the server is stopping"));
+      await jobs.stop();
       await engine.stop(left());
       commits.stop();
       await closing;
+      await calls?.settled();
       await authenticator.stop().catch(() => undefined);
       connections.close();
       directory.close();
@@ -192,6 +212,7 @@ async function sweep(database: Database, log: Logger): Promise<void> {
   try {
     await sweepIdempotencyKeys(database);
     await sweepBlobs(database);
+    await sweepJobs(database);
     await sweepDeltas(database);
   } catch (error) {
     log.warn({ error: errorFacts(error) }, "old rows could not be removed");

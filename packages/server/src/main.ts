@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type App, createApp } from "./app.ts";
 import { type Config, readConfig } from "./config/index.ts";
+import type { LoadedEndpoint } from "./endpoints/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
 import { SecretKeys } from "./models/index.ts";
 import {
@@ -101,10 +102,10 @@ async function prepare(app: App, config: Config, baseUrl: string): Promise<void>
   const agents = config.project === null ? {} : await applyAgents(app, caller, await loadAgents(config.project));
   const credentials = { ...local.credentials, agents };
   await writeCredentials(config.dataDir, credentials);
-  greet(credentials, config, local.fresh);
+  greet(credentials, config, local.fresh, app.endpoints.list());
 }
 
-function greet(credentials: Credentials, config: Config, fresh: boolean): void {
+function greet(credentials: Credentials, config: Config, fresh: boolean, endpoints: readonly LoadedEndpoint[]): void {
   const { base_url: baseUrl, token, agents } = credentials;
   const agent = "ticket-triage" in agents ? "ticket-triage" : (Object.keys(agents)[0] ?? "<agent>");
   const model = config.models[0];
@@ -115,6 +116,7 @@ function greet(credentials: Credentials, config: Config, fresh: boolean): void {
     `  Callboard   ${baseUrl}`,
     `  API docs    ${baseUrl}/api/v1/docs`,
     `  Agents      ${Object.keys(agents).join(", ") || "none"}`,
+    `  Endpoints   ${endpoints.map(({ definition, template }) => `${definition.method} ${template}`).join(", ") || "none"}`,
     `  Model       ${isDemo ? "demo: built in, deterministic, not a real model. Set OPENAI_API_KEY, ANTHROPIC_API_KEY or OPENAI_BASE_URL for one." : `${model?.model} (${model?.slug})`}`,
     fresh
       ? `  Token       ${token}   (shown once; kept in ${join(config.dataDir, "credentials.json")})`

@@ -20,6 +20,7 @@ export type AuditAction =
   | `organization.${"create" | "update"}`
   | `thread.${"read_as_admin" | "write_as_admin" | "delete"}`
   | `run.${"read_as_admin" | "cancel_as_admin"}`
+  | `job.${"read_as_admin" | "cancel_as_admin"}`
   | `token.${"create" | "revoke"}`;
 
 /** Who acted: a caller, or the operator at the server's own command line. */

@@ -134,12 +134,13 @@ export class Authenticator {
   }
 
   /**
-   * The same caller read anew: rights, role, groups and epoch of this moment.
+   * The same caller read anew: rights, role, groups and epoch of this moment. The token's id is enough:
+   * a job that is run again has nothing else of its caller.
    *
    * @param sql a transaction, to see what it sees
    * @throws unauthenticated when the token or its user's membership has ended
    */
-  async refresh(caller: Caller, sql: Sql = this.#sql): Promise<Caller> {
+  async refresh(caller: Pick<Caller, "organizationId" | "tokenId">, sql: Sql = this.#sql): Promise<Caller> {
     const row = await sql.row<Row>(byId, [toUuid(caller.organizationId), toUuid(caller.tokenId)]);
     return this.#refuseExpired(accept(toCaller(row)));
   }

@@ -15,6 +15,7 @@ import {
   type AgentId,
   CallboardError,
   type GroupId,
+  type JobId,
   type Role,
   type Scope,
   type ThreadId,
@@ -213,6 +214,60 @@ export function writeThread(caller: Caller, facts: ThreadFacts | undefined): Thr
   const { thread, asAdmin } = seeThread(caller, facts);
   if (caller.role === "guest") throw forbidden("guests may not start runs or send messages");
   return { grant: grant("thread.write", caller, thread.id), asAdmin };
+}
+
+// Endpoints and their jobs
+
+/** Who may call an endpoint; each condition that is given must hold. */
+export type EndpointRule = {
+  readonly roles?: readonly Role[] | undefined;
+  readonly groups?: readonly string[] | undefined;
+  readonly scopes?: readonly Scope[] | undefined;
+};
+
+/**
+ * May this caller call the endpoint? Guests only where the rule names them; services only where it names
+ * neither roles nor groups, which they have none of.
+ *
+ * @throws insufficient_scope, forbidden
+ */
+export function callEndpoint(caller: Caller, name: string, rule: EndpointRule = {}): Grant<"endpoint.call"> {
+  requireScope(caller, "threads:write");
+  const roles: readonly (Role | null)[] = rule.roles ?? ["owner", "admin", "member", ...(rule.groups ? [] : [null])];
+  if (!roles.includes(caller.role)) throw forbidden(`this caller may not call endpoint ${name}`);
+  if (rule.groups !== undefined && !caller.groups.some(({ slug }) => rule.groups?.includes(slug))) {
+    throw forbidden(`endpoint ${name} is for certain groups`);
+  }
+  for (const scope of rule.scopes ?? []) requireScope(caller, scope);
+  return grant("endpoint.call", caller, name);
+}
+
+export type JobFacts = {
+  readonly id: JobId;
+  readonly createdByKind: "user" | "service";
+  readonly createdById: UserId | TokenId;
+};
+export type JobDecision<V extends "job.read" | "job.cancel"> = { readonly grant: Grant<V>; readonly asAdmin: boolean };
+
+function seeJob(caller: Caller, job: JobFacts | undefined): { job: JobFacts; asAdmin: boolean } {
+  if (job === undefined) throw notFound("job");
+  if (job.createdByKind === caller.kind && job.createdById === principalId(caller)) return { job, asAdmin: false };
+  if (isAdmin(caller)) return { job, asAdmin: true };
+  throw notFound("job");
+}
+
+/** @throws insufficient_scope, not_found */
+export function readJob(caller: Caller, facts: JobFacts | undefined): JobDecision<"job.read"> {
+  requireScope(caller, "threads:read");
+  const { job, asAdmin } = seeJob(caller, facts);
+  return { grant: grant("job.read", caller, job.id), asAdmin };
+}
+
+/** @throws insufficient_scope, not_found */
+export function cancelJob(caller: Caller, facts: JobFacts | undefined): JobDecision<"job.cancel"> {
+  requireScope(caller, "threads:write");
+  const { job, asAdmin } = seeJob(caller, facts);
+  return { grant: grant("job.cancel", caller, job.id), asAdmin };
 }
 
 // The organization

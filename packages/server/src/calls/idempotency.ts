@@ -3,7 +3,7 @@
  * that does the work, so it exists exactly when the work does.
  */
 import { createHash } from "node:crypto";
-import { CallboardError, toUuid } from "@callboard/protocol";
+import { CallboardError, type OrganizationId, toUuid } from "@callboard/protocol";
 import { type Caller, principalId } from "../access/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
 import { type Sql, statement, type Transaction } from "../storage/index.ts";
@@ -26,6 +26,15 @@ const complete = statement(
   "idempotency.complete",
   `update idempotency_keys set status = $5, response = $6
     where organization_id = $1 and principal = $2 and route = $3 and key = $4`,
+);
+const remove = statement(
+  "idempotency.remove",
+  "delete from idempotency_keys where organization_id = $1 and principal = $2 and route = $3 and key = $4",
+);
+const under = statement(
+  "idempotency.under",
+  `select status, response from idempotency_keys
+    where organization_id = $1 and principal = $2 and route = $3 and starts_with(key, $4)`,
 );
 const sweep = statement(
   "idempotency.sweep",
@@ -106,6 +115,28 @@ export async function reserve(
 export async function store(sql: Sql, caller: Caller, key: IdempotencyKey, answer: StoredAnswer): Promise<void> {
   const scope = [toUuid(caller.organizationId), key.principal, key.route, key.key];
   await sql.run(complete, [...scope, answer.status, answer.text]);
+}
+
+/** Gives a key back: what was done under it does not count. */
+export async function forget(sql: Sql, caller: Caller, key: IdempotencyKey): Promise<void> {
+  await sql.run(remove, [toUuid(caller.organizationId), key.principal, key.route, key.key]);
+}
+
+/** The answers that one principal's keys with this beginning have. */
+export async function answersUnder(
+  sql: Sql,
+  organizationId: OrganizationId,
+  principal: string,
+  route: string,
+  prefix: string,
+): Promise<StoredAnswer[]> {
+  const rows = await sql.rows<{ status: number; response: string }>(under, [
+    toUuid(organizationId),
+    principal,
+    route,
+    prefix,
+  ]);
+  return rows.map(({ status, response }) => ({ status, text: response }));
 }
 
 /** Forgets keys after 24 hours. @returns how many */

@@ -1,5 +1,7 @@
 /** The calls room: calling an agent, the same for every way in. Rights, files, variables, repeats, the end. */
 export {
+  answersUnder,
+  forget,
   idempotencyKey,
   reserve,
   type StoredAnswer,

@@ -11,8 +11,10 @@ export type Config = {
   /** Undefined: an embedded PostgreSQL in the data folder. */
   databaseUrl: string | undefined;
   dataDir: string;
-  /** The folder with `agents/` and `tools/`; null for none. */
+  /** The folder with `agents/`, `tools/` and `endpoints/`; null for none. */
   project: string | null;
+  /** Edited endpoints take effect with the next request. */
+  reload: boolean;
   role: Role;
   /** How long a stop may take, in milliseconds. */
   graceMs: number;
@@ -72,6 +74,7 @@ export function readConfig(env: Env, mode: "dev" | "serve"): Config {
     databaseUrl: read.text("DATABASE_URL"),
     dataDir: resolve(read.text("CALLBOARD_DATA_DIR") ?? ".callboard"),
     project: project(read.text("CALLBOARD_PROJECT"), mode),
+    reload: mode === "dev",
     role: read.oneOf("CALLBOARD_ROLE", ["all", "api", "worker"], "all"),
     graceMs: read.integer("CALLBOARD_GRACE_MS", 10_000, 0, 600_000),
     secretKey: read.text("CALLBOARD_SECRET_KEY"),

@@ -87,6 +87,11 @@ export class Engine implements RunHost {
     return this.#registered && this.#options.role !== "api" ? this.#worker : null;
   }
 
+  /** The worker id that this process's heartbeat renews, also when it works on no runs; null without one. */
+  lease(): string | null {
+    return this.#registered ? this.#worker : null;
+  }
+
   hasRoom(): boolean {
     return !this.#stopping && this.worker() !== null && this.#loops.size < this.#options.slots;
   }

@@ -26,7 +26,7 @@ import type { Logger } from "../log/index.ts";
 import type { SecretKeys } from "../models/index.ts";
 import { AlreadyAnswered, type IdempotencyKey, StaleAccess } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
-import { parseJson, readBody } from "./body.ts";
+import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
 import { sendError } from "./errors.ts";
 import type { ApiRequest, Handler, Handlers, Sent } from "./handler.ts";
 import type { Metrics } from "./metrics.ts";
@@ -43,8 +43,7 @@ export type ApiDeps = {
 type Env = { Bindings: HttpBindings };
 
 export const API_PREFIX = "/api/v1";
-/** Bytes of a JSON body. An upload's base64 may be larger; beyond that there is multipart. */
-const MAX_JSON_BYTES = 4 * 1024 * 1024;
+/** Bytes of an upload's base64; beyond that there is multipart. */
 const MAX_BASE64_BYTES = 12 * 1024 * 1024;
 const MAX_ATTEMPTS = 4;
 const NOTHING = Buffer.alloc(0);

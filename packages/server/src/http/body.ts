@@ -4,6 +4,9 @@ import type { IncomingMessage } from "node:http";
 import { CallboardError } from "@callboard/protocol";
 import { requireStorable } from "../access/index.ts";
 
+/** Bytes of a JSON body. */
+export const MAX_JSON_BYTES = 4 * 1024 * 1024;
+
 /**
  * Reads a whole body.
  *

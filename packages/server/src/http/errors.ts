@@ -1,18 +1,20 @@
 /** Refusals as answers: one body for all, with the request's id; what is our fault shows nothing of the inside. */
 import type { ServerResponse } from "node:http";
 import { CallboardError, type RequestId } from "@callboard/protocol";
+import { EndpointRefusal } from "../endpoints/index.ts";
 import { errorFacts, type Logger } from "../log/index.ts";
 
 /** Writes a refusal; logs what is our fault. */
 export function sendError(outgoing: ServerResponse, error: unknown, requestId: RequestId, log: Logger): void {
-  const refusal =
-    error instanceof CallboardError ? error : new CallboardError("internal", undefined, {}, { cause: error });
-  if (refusal.status >= 500) log.error({ request_id: requestId, error: errorFacts(error) }, "a request failed");
+  const refusal = toRefusal(error);
+  // What went wrong in an endpoint is in the log already.
+  if (refusal.status >= 500 && !(error instanceof EndpointRefusal))
+    log.error({ request_id: requestId, error: errorFacts(error) }, "a request failed");
   if (outgoing.headersSent) {
     outgoing.destroy(); // half an answer was sent: cutting the connection is the only honest signal left
     return;
   }
-  const { retry_after_ms: retryAfterMs, ...details } = refusal.details;
+  const { retry_after_ms: retryAfterMs, ...details } = refusal.details ?? {};
   const body = {
     error: {
       code: refusal.code,
@@ -26,7 +28,7 @@ export function sendError(outgoing: ServerResponse, error: unknown, requestId: R
     "content-type": "application/json",
     "content-length": Buffer.byteLength(text),
     "x-request-id": requestId,
-    ...(retryAfterMs === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1000)) }),
+    ...(typeof retryAfterMs !== "number" ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1000)) }),
     ...(refusal.status === 401 ? { "www-authenticate": "Bearer" } : {}),
     // A body that was not read to its end cannot be followed by another request.
     ...(refusal.status === 413 ? { connection: "close" } : {}),
@@ -57,4 +59,12 @@ function endAfterBody(outgoing: ServerResponse, text: string): void {
   incoming.once("end", end);
   incoming.once("close", end);
   incoming.resume();
+}
+
+type Refusal = { status: number; code: string; message: string; details?: Record<string, unknown> | undefined };
+
+function toRefusal(error: unknown): Refusal {
+  if (error instanceof CallboardError) return error;
+  if (error instanceof EndpointRefusal) return error.refusal;
+  return new CallboardError("internal", undefined, {}, { cause: error });
 }

@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document, made from the route table that also validates. */
-import { type ErrorCode, errorBody, errorCatalogue, type Route, routes } from "@callboard/protocol";
+import { type ErrorCode, errorBody, errorCatalogue, jobAccepted, type Route, routes } from "@callboard/protocol";
 import { z } from "zod";
+import type { LoadedEndpoint } from "../endpoints/index.ts";
 
 type Schema = Record<string, unknown>;
 export type OpenApi = {
@@ -18,7 +19,10 @@ export type Operation = {
   tags: string[];
   parameters: Array<{ name: string; in: string; required: boolean; schema: Schema; description?: string }>;
   requestBody?: { required: true; content: Record<string, { schema: Schema }> };
-  responses: Record<string, { description: string; content?: Record<string, { schema: Schema }>; headers?: unknown }>;
+  responses: Record<
+    string,
+    { description: string; content?: Record<string, { schema: Schema }>; headers?: unknown; "x-job-result"?: unknown }
+  >;
 };
 
 /** Refusals any route may give; a query that a route does not know is one. */
@@ -26,14 +30,20 @@ const COMMON: ErrorCode[] = ["unauthenticated", "insufficient_scope", "invalid_r
 
 let made: OpenApi | undefined;
 
-/** Made once: the table does not change while the server runs. */
-export function openApi(): OpenApi {
+/** The routes of the table, made once because they do not change while the server runs, and a project's endpoints. */
+export function openApi(endpoints: readonly LoadedEndpoint[]): OpenApi {
   made ??= make();
-  return made;
+  if (endpoints.length === 0) return made;
+  const paths: OpenApi["paths"] = { ...made.paths };
+  for (const endpoint of endpoints) {
+    paths[endpoint.template] = { [endpoint.definition.method.toLowerCase()]: toEndpointOperation(endpoint) };
+  }
+  return { ...made, tags: [...made.tags, { name: "endpoints" }], paths };
 }
 
 function make(): OpenApi {
   const schemas: Record<string, Schema> = {};
+  toSchema(jobAccepted, "output", schemas);
   const paths: OpenApi["paths"] = {};
   for (const [name, route] of Object.entries(routes) as Array<[string, Route]>) {
     const path = `/api/v1${route.path}`;
@@ -61,21 +71,8 @@ function make(): OpenApi {
 }
 
 function toOperation(name: string, route: Route, schemas: Record<string, Schema>): Operation {
-  const parameters: Operation["parameters"] = [...route.path.matchAll(/\{(\w+)\}/g)].map(([, param]) => ({
-    name: param as string,
-    in: "path",
-    required: true,
-    schema: { type: "string" },
-  }));
-  if (route.query !== undefined) {
-    const query = toSchema(route.query, "input", schemas) as {
-      properties?: Record<string, Schema>;
-      required?: string[];
-    };
-    for (const [field, schema] of Object.entries(query.properties ?? {})) {
-      parameters.push({ name: field, in: "query", required: query.required?.includes(field) ?? false, schema });
-    }
-  }
+  const parameters = pathParameters(route.path);
+  if (route.query !== undefined) parameters.push(...queryParameters(toSchema(route.query, "input", schemas)));
   if (route.idempotent === true) {
     const description = "Repeats with the same key get the stored answer.";
     parameters.push({
@@ -103,6 +100,56 @@ function toOperation(name: string, route: Route, schemas: Record<string, Schema>
     ...(body === undefined ? {} : { requestBody: body }),
     responses: { ...toAnswers(name, route, schemas), ...toRefusals(route, schemas) },
   };
+}
+
+function toEndpointOperation(endpoint: LoadedEndpoint): Operation {
+  const { definition, name, template, inputSchema = {}, outputSchema = {} } = endpoint;
+  const { method, mode } = definition;
+  const hasBody = method !== "GET" && method !== "DELETE";
+  const description = "Repeats with the same key get the stored answer.";
+  const schema = { type: "string", maxLength: 255 };
+  const answer = mode === "polling" ? { $ref: "#/components/schemas/JobAccepted" } : outputSchema;
+  const result = { description: "The job's `result` on `completed`.", schema: outputSchema };
+  return {
+    operationId: `endpoints.${name}`,
+    summary: definition.summary ?? `Endpoint ${name}.`,
+    tags: ["endpoints"],
+    parameters: [
+      ...pathParameters(template),
+      ...(hasBody ? [] : queryParameters(inputSchema)),
+      { name: "Idempotency-Key", in: "header", required: false, schema, description },
+    ],
+    ...(hasBody ? { requestBody: { required: true, content: { "application/json": { schema: inputSchema } } } } : {}),
+    responses: {
+      [mode === "polling" ? 202 : 200]: {
+        description: mode === "polling" ? "A job; `Location` has its address." : "The answer.",
+        content: { "application/json": { schema: answer } },
+        ...(mode === "polling" ? { "x-job-result": result } : {}),
+      },
+      default: {
+        description: "A refusal: of the catalogue, of the endpoint, or the end of the run that failed it.",
+        content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+      },
+    },
+  };
+}
+
+const pathParameters = (path: string): Operation["parameters"] =>
+  [...path.matchAll(/\{(\w+)\}/g)].map(([, param]) => ({
+    name: param as string,
+    in: "path",
+    required: true,
+    schema: { type: "string" },
+  }));
+
+function queryParameters(query: Schema): Operation["parameters"] {
+  const { properties = {}, required = [] } = query as { properties?: Record<string, Schema>; required?: string[] };
+  return Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: "query",
+    required: required.includes(name),
+    schema,
+  }));
 }
 
 function toBody(route: Route, schemas: Record<string, Schema>): Operation["requestBody"] {

@@ -5,6 +5,7 @@ import { CallboardError, newId, type Route, routes } from "@callboard/protocol";
 import { getRequestListener, type HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
+import type { EndpointRegistry } from "../endpoints/index.ts";
 import type { Logger } from "../log/index.ts";
 import { API_PREFIX } from "./api.ts";
 import { docsPage, docsPolicy } from "./docs-page.ts";
@@ -18,6 +19,8 @@ export type ServerOptions = {
   api: Api | null;
   metrics: Metrics;
   log: Logger;
+  /** The project's own routes, for the API's description. */
+  endpoints: EndpointRegistry;
   /** Whether requests are served now. */
   ready: () => Promise<boolean>;
 };
@@ -29,7 +32,7 @@ export type HttpServer = {
 };
 
 export function createServer(options: ServerOptions): HttpServer {
-  const { metrics, ready, log } = options;
+  const { metrics, ready, log, endpoints } = options;
   const app = options.api;
   if (app === null) return withListener(plain(options), log);
 
@@ -38,13 +41,16 @@ export function createServer(options: ServerOptions): HttpServer {
     (await ready()) ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503),
   );
   app.get("/metrics", async (c) => c.text(await metrics.text(), 200, { "content-type": metrics.contentType }));
-  const document = () => JSON.stringify(openApi());
-  let documentText: string | undefined;
-  app.get(`${API_PREFIX}/openapi.json`, (c) => {
-    documentText ??= document();
-    return c.body(documentText, 200, { "content-type": "application/json", "access-control-allow-origin": "*" });
+  let document: { version: number; text: string } | undefined;
+  app.get(`${API_PREFIX}/openapi.json`, async (c) => {
+    await endpoints.refresh();
+    const { version } = endpoints;
+    if (document?.version !== version) document = { version, text: JSON.stringify(openApi(endpoints.list())) };
+    return c.body(document.text, 200, { "content-type": "application/json", "access-control-allow-origin": "*" });
   });
-  app.get(`${API_PREFIX}/docs`, (c) => c.html(docsPage(openApi()), 200, { "content-security-policy": docsPolicy }));
+  app.get(`${API_PREFIX}/docs`, (c) =>
+    c.html(docsPage(openApi(endpoints.list())), 200, { "content-security-policy": docsPolicy }),
+  );
   app.get("/", (c) => c.redirect(`${API_PREFIX}/docs`));
   app.notFound((c) => {
     const allowed = methodsOf(c.req.path);

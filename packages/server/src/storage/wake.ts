@@ -20,6 +20,8 @@ export type WakeTopics = {
   signal: string;
   /** A message joined a run: `run/number`, the run's uuid and how many have joined it. */
   steer: string;
+  /** A job was queued, went on or ended: its uuid. */
+  job: string;
   /** An organization's access changed: its uuid. */
   access: string;
 };

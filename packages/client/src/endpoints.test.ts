@@ -1,0 +1,91 @@
+import { describe, expect, test } from "vitest";
+import { createClient } from "./client.ts";
+import { scriptedServer, sendJson, sendRefusal } from "./testing/scripted-server.ts";
+
+const accepted = { job_id: "job_1", state: "queued", status: null };
+const job = (state: string, more: object = {}) => ({ ...accepted, state, ...more });
+
+describe("calling an endpoint", () => {
+  test("sends the input with a key and gives back the answer", async () => {
+    const server = await scriptedServer((_, response) => sendJson(response, 200, { category: "bug" }));
+    const client = createClient({ baseUrl: `${server.url}/`, token: "cbp_secret" });
+    const answer = await client.endpoints.call<{ category: string }>("/triage-ticket", { ticket: "E-17" });
+    expect(answer.category).toBe("bug");
+    const [seen] = server.seen;
+    expect([seen?.method, seen?.url, seen?.body.toString()]).toEqual([
+      "POST",
+      "/endpoints/triage-ticket",
+      JSON.stringify({ ticket: "E-17" }),
+    ]);
+    expect(seen?.headers).toMatchObject({ authorization: "Bearer cbp_secret" });
+    expect(seen?.headers["idempotency-key"]).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  test("with GET sends the input in the query", async () => {
+    const server = await scriptedServer((_, response) => sendJson(response, 200, []));
+    await createClient({ baseUrl: server.url }).endpoints.call("tickets/t-7", { limit: 3 }, { method: "GET" });
+    expect([server.seen[0]?.method, server.seen[0]?.url]).toEqual(["GET", "/endpoints/tickets/t-7?limit=3"]);
+    expect(server.seen[0]?.body.toString()).toBe("");
+  });
+
+  test("is repeated under the same key while the server is away", async () => {
+    const server = await scriptedServer((_, response, index) => {
+      if (index === 0) sendRefusal(response, 503, "unavailable", { "retry-after": "0" });
+      else sendJson(response, 200, "done");
+    });
+    expect(await createClient({ baseUrl: server.url }).endpoints.call("x", {})).toBe("done");
+    const keys = server.seen.map(({ headers }) => headers["idempotency-key"]);
+    expect(keys[0]).toBe(keys[1]);
+  });
+
+  test("that answers with a job waits for its result", async () => {
+    const server = await scriptedServer((seen, response, index) => {
+      if (seen.method === "POST") sendJson(response, 202, accepted, { location: "/api/v1/jobs/job_1" });
+      else sendJson(response, 200, index < 2 ? job("running") : job("completed", { result: { category: "bug" } }));
+    });
+    expect(await createClient({ baseUrl: server.url }).endpoints.call("slow", {})).toEqual({ category: "bug" });
+    expect(server.seen.slice(1).map(({ url, headers }) => [url, headers.prefer])).toEqual([
+      ["/api/v1/jobs/job_1", "wait=25"],
+      ["/api/v1/jobs/job_1", "wait=25"],
+    ]);
+  });
+
+  test("whose job failed throws what the job failed with", async () => {
+    const error = {
+      code: "model_rejected",
+      message: "refused",
+      retryable: false,
+      status: 502,
+      details: { run_id: "r" },
+    };
+    const server = await scriptedServer((seen, response) => {
+      if (seen.method === "POST") sendJson(response, 202, accepted);
+      else sendJson(response, 200, job("failed", { error }));
+    });
+    const call = createClient({ baseUrl: server.url }).endpoints.call("slow", {});
+    await expect(call).rejects.toMatchObject({ code: "model_rejected", status: 502, details: { run_id: "r" } });
+  });
+
+  test("that nobody waits for any more cancels its job", async () => {
+    const abort = new AbortController();
+    const server = await scriptedServer((seen, response) => {
+      if (seen.method === "POST") sendJson(response, 202, accepted);
+      else if (seen.method === "DELETE") sendJson(response, 200, job("canceled"));
+      else abort.abort(new Error("enough")); // while the server holds the answer
+    });
+    const call = createClient({ baseUrl: server.url }).endpoints.call("slow", {}, { signal: abort.signal });
+    await expect(call).rejects.toThrow("enough");
+    expect(server.seen.at(-1)).toMatchObject({ method: "DELETE", url: "/api/v1/jobs/job_1" });
+  });
+});
+
+test("waiting for a job ends with the signal and leaves the job alone", async () => {
+  const abort = new AbortController();
+  const server = await scriptedServer((_, response) => {
+    sendJson(response, 200, job("running"));
+    abort.abort(new Error("enough"));
+  });
+  const wait = createClient({ baseUrl: server.url }).jobs.wait("job_1", { signal: abort.signal });
+  await expect(wait).rejects.toThrow("enough");
+  expect(server.seen.every(({ method }) => method === "GET")).toBe(true);
+});

@@ -1,0 +1,70 @@
+/** Custom endpoints and the jobs of those that answer later. */
+import type { Job, JobAccepted, Json } from "@callboard/protocol";
+import { readJson } from "./answer.ts";
+import type { Call } from "./calls.ts";
+import { CallboardApiError } from "./errors.ts";
+import type { Transport } from "./transport.ts";
+import type { CreateOptions, PreferWait, RequestOptions } from "./types.ts";
+import { queryText } from "./url.ts";
+import { waitForJob } from "./wait.ts";
+
+export type EndpointCallOptions = CreateOptions & {
+  /** Default POST. With GET and DELETE the input goes into the query. */
+  method?: Call["method"] | undefined;
+};
+
+export function endpointCalls(transport: Transport) {
+  return {
+    /**
+     * Calls an endpoint and returns its answer. One in polling mode answers with a job, which is waited for;
+     * aborting the signal cancels it.
+     *
+     * @param path below `/endpoints`, like `triage-ticket` or `tickets/t-7`; encode what a person typed
+     * @throws CallboardApiError also for what a job failed with
+     */
+    call: async <Output = Json>(
+      path: string,
+      input?: unknown,
+      { method = "POST", ...options }: EndpointCallOptions = {},
+    ): Promise<Output> => {
+      const inQuery = method === "GET" || method === "DELETE";
+      const search = inQuery ? queryText(input as Record<string, unknown> | undefined) : "";
+      const to: Call = { method, path: `/endpoints/${path.replace(/^\/+/, "")}${search}`, idempotent: true };
+      const answer = await transport.send(to, { ...options, body: inQuery ? undefined : input }, async (response) => ({
+        isJob: response.status === 202,
+        value: await readJson(response),
+      }));
+      if (!answer.isJob) return answer.value as Output;
+      return (await jobResult(transport, (answer.value as JobAccepted).job_id, options.signal)) as Output;
+    },
+  };
+}
+
+export function jobCalls(transport: Transport) {
+  const { call } = transport;
+  const byId = (jobId: string, options?: RequestOptions) => ({ params: { job_id: jobId }, ...options });
+  return {
+    get: (jobId: string, options?: RequestOptions & PreferWait) => call("jobs.get", byId(jobId, options)),
+
+    /** Cancels the job and the runs it has started. A job that has ended stays as it is. */
+    cancel: (jobId: string, options?: RequestOptions) => call("jobs.cancel", byId(jobId, options)),
+
+    /** The job, once it is completed, failed or canceled. The signal ends the waiting, not the job. */
+    wait: (jobId: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Job> =>
+      waitForJob(transport, jobId, signal),
+  };
+}
+
+async function jobResult(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<unknown> {
+  let job: Job;
+  try {
+    job = await waitForJob(transport, jobId, signal);
+  } catch (error) {
+    // Who waits no more wants no more, as with an endpoint that answers at once.
+    if (signal?.aborted) await transport.call("jobs.cancel", { params: { job_id: jobId } }).catch(() => undefined);
+    throw error;
+  }
+  if (job.state === "completed") return job.result;
+  const { status = 500, code = "internal", message = `job ${jobId} is ${job.state}`, details } = job.error ?? {};
+  throw new CallboardApiError({ status, code, message, details });
+}

@@ -1,0 +1,46 @@
+/** What one call of an endpoint is: what it stands on, what was asked, by whom, and how it can end. */
+import type { JobError, JobId, JobStatus, RequestId } from "@callboard/protocol";
+import type { Authenticator, Caller } from "../access/index.ts";
+import type { CallWorld } from "../calls/index.ts";
+import type { Logger } from "../log/index.ts";
+import type { EndpointRegistry } from "./registry.ts";
+
+export type EndpointWorld = CallWorld & {
+  authenticator: Authenticator;
+  endpoints: EndpointRegistry;
+  log: Logger;
+};
+
+/** What was asked, as it came: a job keeps it and may be run again. */
+export type CallRequest = {
+  /** Of the URL. */
+  readonly path: string;
+  /** The JSON body, or the query's fields; undefined for no body. */
+  readonly input?: unknown;
+  /** Without those that carry secrets. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** With its `?`, or empty. */
+  readonly query: string;
+  readonly params: Readonly<Record<string, string>>;
+};
+
+export type Call = {
+  readonly caller: Caller;
+  readonly requestId: RequestId | null;
+  /** Under which the call's runs are found again; null for a call that is not repeated. */
+  readonly jobId: JobId | null;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  relayStatus(status: JobStatus): void;
+};
+
+/** The JSON text of the answer, or why there is none. */
+export type Outcome = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly refusal: JobError };
+
+/** Reason to stop here because the call goes on elsewhere. */
+export class CallMoved extends Error {
+  constructor() {
+    super("the call goes on in another process");
+    this.name = "CallMoved";
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * One call of an endpoint: input checked, handler run within its time, answer checked and printed.
+ *
+ *   request or job ── signal ──▶ call ──▶ handler ──▶ runAgent ──▶ run
+ *
+ * E1  What the signal or the time limit stops is stopped all the way down: runs are canceled before this returns.
+ * E2  Except when the call goes on elsewhere (`CallMoved`): its runs are left alone, and joined there.
+ * E3  A handler may throw, hang or answer with anything; what comes back from here is always an outcome.
+ */
+import {
+  type EndpointContext,
+  EndpointProblem,
+  issuePath,
+  type SchemaIssue,
+  type StandardSchema,
+} from "@callboard/kit";
+import { CallboardError, type FieldProblem, type JobError, type Json } from "@callboard/protocol";
+import { invalidRequest } from "../access/index.ts";
+import { errorFacts } from "../log/index.ts";
+import { storableJson } from "../tools/index.ts";
+import { AgentRuns } from "./agent-runs.ts";
+import { type Call, CallMoved, type CallRequest, type EndpointWorld, type Outcome } from "./asked.ts";
+import { endpointCaller } from "./caller.ts";
+import type { LoadedEndpoint } from "./load.ts";
+import { EndpointRefusal, toRefusal } from "./refusal.ts";
+
+/** Characters of an answer. */
+const MAX_ANSWER_CHARS = 4 * 1024 * 1024;
+
+/** @throws invalid_request with the paths of the wrong fields */
+export async function checkInput(endpoint: LoadedEndpoint, value: unknown): Promise<unknown> {
+  const result = await endpoint.definition.input["~standard"].validate(value);
+  if (result.issues === undefined) return result.value;
+  throw invalidRequest(result.issues.slice(0, 20).flatMap(toFields));
+}
+
+/** An issue about unknown keys names them beside the path, in the schema libraries that have strict objects. */
+function toFields(issue: SchemaIssue): FieldProblem[] {
+  const path = issuePath(issue);
+  const { keys } = issue as { keys?: unknown };
+  if (!Array.isArray(keys)) return [{ path, message: issue.message }];
+  return keys.map((key) => ({ path: path === "" ? String(key) : `${path}.${key}`, message: "unknown field" }));
+}
+
+/** @throws CallMoved when the signal was aborted with it */
+export async function answerCall(
+  world: EndpointWorld,
+  endpoint: LoadedEndpoint,
+  request: CallRequest,
+  call: Call,
+): Promise<Outcome> {
+  const names = { endpoint: endpoint.name, request_id: call.requestId ?? undefined, job_id: call.jobId ?? undefined };
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(call.signal.reason);
+  if (call.signal.aborted) onAbort();
+  call.signal.addEventListener("abort", onAbort, { once: true });
+  const tooLate = new CallboardError("endpoint_timeout", `the endpoint did not answer within ${call.timeoutMs} ms`);
+  const timer = setTimeout(() => stop.abort(tooLate), call.timeoutMs);
+  const runs = new AgentRuns(world, call, stop.signal);
+  try {
+    const input = await checkInput(endpoint, request.input);
+    stop.signal.throwIfAborted();
+    const context = toContext(world, request, call, { input, signal: stop.signal, runs, names });
+    const { handle } = endpoint.definition;
+    // Rejects also for a handler that does not honour its signal: its client has an answer then.
+    const answer = await Promise.race([(async () => handle(context))(), aborted(stop.signal)]);
+    return { ok: true, text: await toText(endpoint, answer) };
+  } catch (thrown) {
+    const error = stop.signal.aborted ? stop.signal.reason : thrown;
+    if (error instanceof CallMoved) throw error;
+    const refusal = error instanceof EndpointRefusal ? error.refusal : toRefusal(error);
+    if (refusal !== undefined && refusal.status < 500) return { ok: false, refusal };
+    world.log.error({ ...names, file: endpoint.file, error: errorFacts(error) }, "a call of an endpoint failed");
+    return { ok: false, refusal: refusal ?? (toRefusal(new CallboardError("internal")) as JobError) };
+  } finally {
+    clearTimeout(timer);
+    call.signal.removeEventListener("abort", onAbort);
+    await runs.end();
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+
+type Parts = { input: unknown; signal: AbortSignal; runs: AgentRuns; names: object };
+
+function toContext(
+  { log }: EndpointWorld,
+  request: CallRequest,
+  call: Call,
+  { input, signal, runs, names }: Parts,
+): EndpointContext<unknown> {
+  return Object.freeze({
+    input,
+    headers: new Headers(request.headers),
+    query: new URLSearchParams(request.query),
+    params: Object.freeze({ ...request.params }),
+    caller: endpointCaller(call.caller),
+    signal,
+    log: {
+      info: (message: string, facts?: object) => log.info({ ...names, facts }, message),
+      warn: (message: string, facts?: object) => log.warn({ ...names, facts }, message),
+    },
+    runAgent: runs.run,
+    relayStatus: (text: string, more: { progress?: number; data?: Json } = {}) => {
+      const { progress, data } = more;
+      const within = progress === undefined ? undefined : Math.min(1, Math.max(0, progress));
+      call.relayStatus({
+        text: String(text).slice(0, 2000),
+        ...(within === undefined || Number.isNaN(within) ? {} : { progress: within }),
+        ...(data === undefined ? {} : { data }),
+      });
+    },
+    problem: (status: number, message: string, details?: Record<string, Json>): never => {
+      if (!(Number.isInteger(status) && status >= 400 && status < 600)) {
+        throw new TypeError(`problem: status is ${status}; expected 400 to 599`);
+      }
+      throw new EndpointProblem(status, message, details);
+    },
+  });
+}
+
+/** The answer's JSON, once it fits the endpoint's schema. @throws endpoint_output_invalid; the reason is in its cause */
+async function toText(endpoint: LoadedEndpoint, answer: unknown): Promise<string> {
+  if (answer instanceof Response) throw unusable("the handler returned a Response; expected the value itself");
+  const value = await checkOutput(endpoint.definition.output, answer);
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value ?? null);
+  } catch (error) {
+    throw unusable(`the answer is not JSON: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (text === undefined) throw unusable(`the answer is not JSON: it is a ${typeof value}`);
+  if (text.length > MAX_ANSWER_CHARS) {
+    throw unusable(`the answer has ${text.length} characters; at most ${MAX_ANSWER_CHARS} are accepted`);
+  }
+  return storableJson(text);
+}
+
+async function checkOutput(schema: StandardSchema, answer: unknown): Promise<unknown> {
+  const result = await schema["~standard"].validate(answer);
+  if (result.issues === undefined) return result.value;
+  const problems = result.issues.slice(0, 8).map((issue) => `${issuePath(issue) || "answer"}: ${issue.message}`);
+  throw unusable(problems.join("; "));
+}
+
+/** What is wrong with the answer is for the log: the message may quote what nobody else may see. */
+const unusable = (reason: string): CallboardError =>
+  new CallboardError("endpoint_output_invalid", undefined, {}, { cause: new Error(reason) });

@@ -1,0 +1,10 @@
+/** The endpoints room: typed routes of a project, called for a request or as a job. */
+export type { CallRequest, EndpointWorld, Outcome } from "./asked.ts";
+export { answerCall, checkInput } from "./call.ts";
+export { type JobRow, toFacts, toJob } from "./job.ts";
+export { type JobRequest, Jobs } from "./jobs.ts";
+export type { LoadedEndpoint } from "./load.ts";
+export { ENDPOINTS_PREFIX } from "./paths.ts";
+export { EndpointRefusal } from "./refusal.ts";
+export { EndpointRegistry, type Match } from "./registry.ts";
+export { findJob, insertJob, removeJob, sweepJobs, takeOverCall } from "./store.ts";

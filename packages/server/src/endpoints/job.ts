@@ -1,0 +1,70 @@
+/** A job as the server keeps it, and as the API shows it. */
+import {
+  fromUuid,
+  type Job,
+  type JobError,
+  type JobId,
+  type JobState,
+  type JobStatus,
+  type OrganizationId,
+  type TokenId,
+} from "@callboard/protocol";
+import type { JobFacts } from "../access/index.ts";
+import type { CallRequest } from "./asked.ts";
+
+/** How long a result is kept. */
+export const RESULT_MS = 3_600_000;
+/** Claims whose process died, after which a job is given up. */
+export const MAX_CRASHES = 3;
+
+/** A row of `jobs`. */
+export type JobRow = {
+  organization_id: string;
+  id: string;
+  endpoint: string;
+  created_by_kind: "user" | "service";
+  created_by_id: string;
+  token_id: string;
+  request: CallRequest;
+  state: JobState;
+  status: JobStatus | null;
+  result: string | null;
+  error: JobError | null;
+  attempt: number;
+  crashes: number;
+  /** Milliseconds until the deadline, at the moment of reading. */
+  left_ms: number;
+  created_at: string;
+  started_at: string | null;
+  ended_at: string | null;
+  expires_at: string | null;
+};
+
+export const jobIdOf = (row: Pick<JobRow, "id">): JobId => fromUuid("job", row.id);
+export const organizationOf = (row: Pick<JobRow, "organization_id">): OrganizationId =>
+  fromUuid("organization", row.organization_id);
+export const tokenOf = (row: Pick<JobRow, "token_id">): TokenId => fromUuid("token", row.token_id);
+export const creatorOf = (row: Pick<JobRow, "created_by_kind" | "created_by_id">) =>
+  row.created_by_kind === "user" ? fromUuid("user", row.created_by_id) : fromUuid("token", row.created_by_id);
+
+export const toFacts = (row: JobRow): JobFacts => ({
+  id: jobIdOf(row),
+  createdByKind: row.created_by_kind,
+  createdById: creatorOf(row),
+});
+
+export function toJob(row: JobRow): Job {
+  return {
+    job_id: jobIdOf(row),
+    endpoint: row.request.path,
+    state: row.state,
+    status: row.status,
+    created_by: { kind: row.created_by_kind, id: creatorOf(row) },
+    created_at: row.created_at,
+    started_at: row.started_at,
+    ended_at: row.ended_at,
+    expires_at: row.expires_at,
+    ...(row.state === "completed" && row.result !== null ? { result: JSON.parse(row.result) } : {}),
+    ...(row.error === null ? {} : { error: row.error }),
+  };
+}

@@ -1,0 +1,359 @@
+/**
+ * Jobs: calls of endpoints in polling mode. Accepting, working, waiting, canceling, from any process.
+ *
+ * J1  A job is written before its call is answered. A process works on it under its lease in `workers`; when that
+ *     is gone another process runs the handler again, and its `runAgent` calls join the runs there are.
+ * J2  Every write of a worker checks its claim (`attempt`): who was replaced changes nothing.
+ * J3  Canceling is written first, then the runs are canceled by whoever canceled, then the worker is told.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  CallboardError,
+  isJobEnded,
+  type JobError,
+  type JobStatus,
+  runErrorCatalogue,
+  toUuid,
+} from "@callboard/protocol";
+import { type Caller, principalId } from "../access/index.ts";
+import { errorFacts } from "../log/index.ts";
+import type { Sql } from "../storage/index.ts";
+import { cancelRunsOf } from "./agent-runs.ts";
+import { CallMoved, type CallRequest, type EndpointWorld, type Outcome } from "./asked.ts";
+import { answerCall } from "./call.ts";
+import { creatorOf, type JobRow, jobIdOf, MAX_CRASHES, organizationOf, tokenOf } from "./job.ts";
+import type { LoadedEndpoint } from "./load.ts";
+import { toRefusal } from "./refusal.ts";
+import {
+  type Claim,
+  cancelRow,
+  claimJobs,
+  disownJobs,
+  findJob,
+  findSame,
+  finishJob,
+  insertJob,
+  jobStates,
+  type NewJob,
+  releaseJob,
+  setStatus,
+} from "./store.ts";
+
+export type JobsOptions = {
+  world: EndpointWorld;
+  /** The lease under which this process works on jobs; null when it does not. */
+  worker: () => string | null;
+};
+
+/** How often jobs are looked at without a wake-up. */
+const LOOK_MS = 1000;
+const CLAIM_LIMIT = 50;
+/** Jobs at once in this process. */
+const SLOTS = 1000;
+const AGAIN_MS = 500;
+
+const canceled: JobError = {
+  code: "canceled",
+  message: "Somebody asked for the job to stop.",
+  retryable: false,
+  status: 409,
+};
+
+type Work = { row: JobRow; worker: string; abort: AbortController; done: Promise<void> };
+
+export type JobRequest = {
+  id: string;
+  caller: Caller;
+  endpoint: LoadedEndpoint;
+  request: CallRequest;
+  requestHash: string;
+  keyed: boolean;
+};
+
+export class Jobs {
+  readonly #options: JobsOptions;
+  readonly #world: EndpointWorld;
+  /** By the job's uuid. */
+  readonly #works = new Map<string, Work>();
+  readonly #waiters = new Map<string, Set<() => void>>();
+  readonly #off: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #looking = false;
+  #lookAgain = false;
+  #stopping = false;
+
+  constructor(options: JobsOptions) {
+    this.#options = options;
+    this.#world = options.world;
+    this.#off = options.world.wakes.on("job", (ids) => {
+      for (const id of ids.includes("*") ? [...this.#waiters.keys()] : ids) {
+        for (const wake of this.#waiters.get(id) ?? []) wake();
+      }
+      this.#look();
+    });
+  }
+
+  /** Begins to work on jobs, if this process does. */
+  start(): void {
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#look();
+  }
+
+  /** Hands the jobs over: others go on with them at once. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#timer);
+    for (const work of this.#works.values()) work.abort.abort(new CallMoved());
+    await Promise.all([...this.#works.values()].map(({ done }) => done));
+    this.#off();
+  }
+
+  /** Jobs under way here. */
+  get size(): number {
+    return this.#works.size;
+  }
+
+  /** Writes a job down, or finds the one under way for the same request. Call `begin` once that is committed. */
+  async accept(sql: Sql, asked: JobRequest): Promise<JobRow> {
+    const { caller, endpoint } = asked;
+    const row: NewJob = {
+      mode: "polling",
+      organization: toUuid(caller.organizationId),
+      id: asked.id,
+      endpoint: endpoint.name,
+      createdByKind: caller.kind,
+      createdById: toUuid(principalId(caller)),
+      token: toUuid(caller.tokenId),
+      request: asked.request,
+      requestHash: asked.requestHash,
+      keyed: asked.keyed,
+      owner: null,
+      timeoutMs: endpoint.timeoutMs,
+    };
+    for (;;) {
+      const found = (await insertJob(sql, row)) ?? (await findSame(sql, row));
+      if (found !== undefined) return found; // else the other one has ended between the two statements
+    }
+  }
+
+  /** Somebody claims the job now: this process, or another one that works on jobs. */
+  begin(row: JobRow): void {
+    if (row.state === "queued") this.#world.wakes.send("job", row.id);
+  }
+
+  /** The job once it has ended, or as it is when the time is up or the client is gone; undefined when it is not there. */
+  async wait(row: JobRow, seconds: number, signal: AbortSignal): Promise<JobRow | undefined> {
+    const deadline = Date.now() + seconds * 1000;
+    let now: JobRow | undefined = row;
+    while (now !== undefined && !isJobEnded(now.state) && !signal.aborted) {
+      const leftMs = deadline - Date.now();
+      if (leftMs <= 0) break;
+      await this.#woken(row.id, Math.min(leftMs, LOOK_MS), signal);
+      now = await findJob(this.#world.database, row.organization_id, row.id);
+    }
+    return now;
+  }
+
+  /** Cancels a job with its runs. One that has ended stays as it is. @returns undefined when it is not there */
+  async cancel(row: JobRow): Promise<JobRow | undefined> {
+    const { database, wakes } = this.#world;
+    const ended = await cancelRow(database, row.organization_id, row.id, canceled);
+    if (ended === undefined) return findJob(database, row.organization_id, row.id);
+    this.#works.get(row.id)?.abort.abort(new CallboardError("bad_request", "the job was canceled"));
+    await this.#cancelRuns(row);
+    wakes.send("job", row.id);
+    return ended;
+  }
+
+  // Working
+
+  /** The lease for one more job, if there is room. */
+  #room(): string | null {
+    return this.#stopping || this.#works.size >= SLOTS ? null : this.#options.worker();
+  }
+
+  #look(): void {
+    if (this.#looking) {
+      this.#lookAgain = true;
+      return;
+    }
+    if (this.#stopping) return;
+    this.#looking = true;
+    this.#lookAgain = false;
+    this.#lookOnce()
+      .catch((error) => this.#world.log.warn({ error: errorFacts(error) }, "jobs could not be looked at"))
+      .finally(() => {
+        this.#looking = false;
+        if (this.#lookAgain) this.#look();
+      });
+  }
+
+  async #lookOnce(): Promise<void> {
+    await this.#dropLost();
+    const worker = this.#room();
+    if (worker === null) return;
+    const { database, endpoints } = this.#world;
+    await disownJobs(database, worker, [...this.#works.keys()]);
+    const names = endpoints.list().map(({ name }) => name);
+    const rows = await claimJobs(database, worker, CLAIM_LIMIT, names);
+    for (const row of rows) this.#work(row, worker);
+    if (rows.length === CLAIM_LIMIT) this.#lookAgain = true;
+  }
+
+  /** Stops work on jobs that were canceled or taken over, and all work under a lease that was lost. */
+  async #dropLost(): Promise<void> {
+    const works = [...this.#works.values()];
+    if (works.length === 0) return;
+    const rows = await jobStates(
+      this.#world.database,
+      works.map(({ row }) => row),
+    );
+    const known = new Map(rows.map((row) => [row.id, row]));
+    for (const { row, worker, abort } of works) {
+      const now = known.get(row.id);
+      if (now?.state === "canceled") abort.abort(new CallboardError("bad_request", "the job was canceled"));
+      else if (worker !== this.#options.worker() || now?.state !== "running" || now.attempt !== row.attempt) {
+        abort.abort(new CallMoved());
+      }
+    }
+  }
+
+  #work(row: JobRow, worker: string): void {
+    this.#works.get(row.id)?.abort.abort(new CallMoved()); // an earlier claim, lost and had again
+    const abort = new AbortController();
+    const done = this.#answer(row, abort.signal)
+      .catch((error) => this.#world.log.error({ job_id: jobIdOf(row), error: errorFacts(error) }, "a job was dropped"))
+      .finally(() => {
+        if (this.#works.get(row.id)?.abort === abort) this.#works.delete(row.id);
+      });
+    this.#works.set(row.id, { row, worker, abort, done });
+  }
+
+  async #answer(row: JobRow, signal: AbortSignal): Promise<void> {
+    const status = new StatusWriter(this.#world, row);
+    try {
+      const outcome = await this.#call(row, signal, status);
+      await status.written();
+      await this.#finish(row, outcome, signal);
+    } catch (error) {
+      if (!(error instanceof CallMoved)) throw error;
+      await status.written();
+      if (!this.#stopping) return; // it is somebody else's
+      await releaseJob(this.#world.database, row);
+      this.#world.wakes.tell("job", row.id);
+    }
+  }
+
+  async #call(row: JobRow, signal: AbortSignal, status: StatusWriter): Promise<Outcome> {
+    const failed = (error: CallboardError): Outcome => ({ ok: false, refusal: toRefusal(error) as JobError });
+    if (row.crashes >= MAX_CRASHES) {
+      const { summary: message, retryable } = runErrorCatalogue.crash_loop;
+      return { ok: false, refusal: { code: "crash_loop", message, retryable, status: 500 } };
+    }
+    const endpoint = this.#world.endpoints.get(row.endpoint);
+    if (row.left_ms <= 0 || endpoint === undefined) return failed(new CallboardError("endpoint_timeout"));
+    const caller = await this.#caller(row, signal);
+    if (caller instanceof CallboardError) return failed(caller);
+    return answerCall(this.#world, endpoint, row.request, {
+      caller,
+      requestId: null,
+      jobId: jobIdOf(row),
+      timeoutMs: row.left_ms,
+      signal,
+      relayStatus: (text) => status.say(text),
+    });
+  }
+
+  /** The caller with the rights of now, or the refusal when there are none any more. */
+  async #caller(row: JobRow, signal: AbortSignal): Promise<Caller | CallboardError> {
+    const token = { organizationId: organizationOf(row), tokenId: tokenOf(row) };
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        return await this.#world.authenticator.refresh(token);
+      } catch (error) {
+        if (!(error instanceof CallboardError)) throw error;
+        if (error.code !== "unavailable") return error;
+        await sleep(AGAIN_MS);
+      }
+    }
+  }
+
+  async #finish(row: JobRow, outcome: Outcome, signal: AbortSignal): Promise<void> {
+    const end = outcome.ok
+      ? ({ state: "completed", result: outcome.text } as const)
+      : ({ state: "failed", error: outcome.refusal } as const);
+    for (;;) {
+      try {
+        const finished = await finishJob(this.#world.database, row, end);
+        // Runs of an earlier attempt that this one did not get to, after a crash.
+        if (finished && !outcome.ok && row.attempt > 1) await this.#cancelRuns(row);
+        if (finished) this.#world.wakes.send("job", row.id);
+        return;
+      } catch (error) {
+        if (!(error instanceof CallboardError && error.code === "unavailable")) throw error;
+        if (signal.aborted) return; // it will be found without an owner
+        await sleep(AGAIN_MS);
+      }
+    }
+  }
+
+  #cancelRuns(row: JobRow): Promise<void> {
+    const job = { organizationId: organizationOf(row), principal: creatorOf(row), jobId: jobIdOf(row) };
+    return cancelRunsOf(this.#world, job);
+  }
+
+  /** Resolves when the job was changed, after `ms`, or when the signal is aborted. */
+  #woken(id: string, ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wakes = this.#waiters.get(id) ?? new Set();
+      this.#waiters.set(id, wakes);
+      const done = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", done);
+        wakes.delete(done);
+        if (wakes.size === 0) this.#waiters.delete(id);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal.addEventListener("abort", done, { once: true });
+      wakes.add(done);
+    });
+  }
+}
+
+/** Writes what a handler says last; what it says meanwhile is skipped. */
+class StatusWriter {
+  readonly #world: EndpointWorld;
+  readonly #claim: Claim;
+  #next: JobStatus | undefined;
+  #writing: Promise<void> | undefined;
+
+  constructor(world: EndpointWorld, claim: Claim) {
+    this.#world = world;
+    this.#claim = claim;
+  }
+
+  say(status: JobStatus): void {
+    this.#next = status;
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+  }
+
+  async written(): Promise<void> {
+    await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    while (this.#next !== undefined) {
+      const status = this.#next;
+      this.#next = undefined;
+      try {
+        await setStatus(this.#world.database, this.#claim, status);
+      } catch (error) {
+        this.#world.log.warn({ job_id: jobIdOf(this.#claim), error: errorFacts(error) }, "a status was not written");
+      }
+    }
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Modules of a project, loaded anew while the server runs.
+ *
+ * Node keeps a module for ever under its URL. A loading therefore has a version, `?v=3` behind the URL of the
+ * file that is imported, and the resolver hands it on to that file's own imports: the same file imported
+ * twice in one version is one module, and a new version reads all of them again. Packages keep theirs.
+ */
+import { registerHooks } from "node:module";
+import { pathToFileURL } from "node:url";
+
+/** Versions of this process, with the project they belong to and the files they came across. */
+const versions = new Map<string, { root: string; files: Set<string> }>();
+let hooked = false;
+let last = 0;
+
+const VERSION = /^file:[^?]*\?v=(\d+)$/;
+
+function hook(): void {
+  if (hooked) return;
+  hooked = true;
+  registerHooks({
+    resolve(specifier, context, next) {
+      const resolved = next(specifier, context);
+      const tag = VERSION.exec(context.parentURL ?? "")?.[1];
+      const version = tag === undefined ? undefined : versions.get(tag);
+      if (version === undefined || !isOwn(resolved.url, version.root)) return resolved;
+      version.files.add(resolved.url);
+      return { ...resolved, url: `${resolved.url}?v=${tag}` };
+    },
+  });
+}
+
+const isOwn = (url: string, root: string): boolean =>
+  url.startsWith(root) && !url.includes("/node_modules/") && !url.includes("?");
+
+/** Imports files of a project. */
+export type Importer = {
+  import(path: string): Promise<unknown>;
+  /** URLs of the files imported so far, directly or by each other; also of those that failed. */
+  readonly files: ReadonlySet<string>;
+};
+
+/** An importer that shares modules with everything else that imports these files. */
+export function sharedImporter(): Importer {
+  return { import: (path) => import(pathToFileURL(path).href), files: new Set() };
+}
+
+/** An importer whose modules are new ones. @param root the project's real path */
+export function freshImporter(root: string): Importer {
+  hook();
+  const tag = String(++last);
+  const files = new Set<string>();
+  versions.set(tag, { root: `${pathToFileURL(root).href}/`, files });
+  return {
+    files,
+    import(path) {
+      const { href } = pathToFileURL(path);
+      files.add(href);
+      return import(`${href}?v=${tag}`);
+    },
+  };
+}

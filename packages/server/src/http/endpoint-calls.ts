@@ -1,0 +1,360 @@
+/**
+ * Calls of a project's endpoints, below `/endpoints`.
+ *
+ *   match ─ token ─ access ─ body ─ input ─┬─ sync: handler ─ answer
+ *                                          └─ polling: job ─ 202
+ *
+ * With an `Idempotency-Key` the answer is kept beside the key. A sync call reserves the key before its handler
+ * runs and is a job of its own meanwhile, so that a repeat after a crash joins the runs the first call started.
+ */
+import { createHash } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import {
+  CallboardError,
+  type JobAccepted,
+  type JobId,
+  newId,
+  parseId,
+  type RequestId,
+  toUuid,
+} from "@callboard/protocol";
+import type { HttpBindings } from "@hono/node-server";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import type { Hono } from "hono";
+import { type Caller, callEndpoint, invalidRequest, principalId, requireStorable } from "../access/index.ts";
+import { forget, idempotencyKey, reserve, store, storedAnswer } from "../calls/index.ts";
+import {
+  answerCall,
+  type CallRequest,
+  checkInput,
+  ENDPOINTS_PREFIX,
+  EndpointRefusal,
+  type EndpointWorld,
+  insertJob,
+  type JobRow,
+  type Jobs,
+  type LoadedEndpoint,
+  type Match,
+  type Outcome,
+  removeJob,
+  takeOverCall,
+  toJob,
+} from "../endpoints/index.ts";
+import type { Logger } from "../log/index.ts";
+import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
+import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
+import { sendError } from "./errors.ts";
+import type { Metrics } from "./metrics.ts";
+
+export type EndpointCallDeps = {
+  world: EndpointWorld;
+  jobs: Jobs;
+  /** The lease under which this process holds keyed calls; null before it has one. */
+  lease: () => string | null;
+  /** Aborted when the server stops and nobody else can go on with runs. */
+  stopping: AbortSignal;
+  metrics: Metrics;
+  log: Logger;
+};
+
+const JOBS_PATH = "/api/v1/jobs";
+/** Headers that carry secrets: a handler knows its caller without them. */
+const SECRET_HEADERS = new Set(["authorization", "proxy-authorization", "cookie"]);
+/** Stored in the place of a status while a sync call is under way. */
+const UNDER_WAY = 0;
+
+/**
+ * Adds `/endpoints/*` to the router.
+ *
+ * @returns `settled`: resolves when the calls under way are over, also those whose clients have left
+ */
+export function serveEndpoints(
+  app: Hono<{ Bindings: HttpBindings }>,
+  deps: EndpointCallDeps,
+): { settled(): Promise<void> } {
+  const open = new Set<Promise<void>>();
+  app.all(`${ENDPOINTS_PREFIX}/*`, async (context) => {
+    const incoming = context.env.incoming as IncomingMessage;
+    const outgoing = context.env.outgoing as ServerResponse;
+    const requestId = newId("request");
+    const started = performance.now();
+    let name = "none";
+    try {
+      await deps.world.endpoints.refresh();
+      const match = deps.world.endpoints.match((incoming.url ?? "").split("?")[0] as string);
+      if (match === undefined) throw new CallboardError("not_found", "there is no such path");
+      name = match.endpoint.name;
+      const answered = new EndpointCall(deps, match, requestId, incoming, outgoing).answer();
+      open.add(answered);
+      await answered.finally(() => open.delete(answered));
+    } catch (error) {
+      sendError(outgoing, error, requestId, deps.log);
+    }
+    deps.metrics.request(`endpoints/${name}`, outgoing.statusCode, performance.now() - started);
+    return RESPONSE_ALREADY_SENT;
+  });
+  return {
+    async settled() {
+      await Promise.allSettled(open);
+    },
+  };
+}
+
+/** One request on its way. */
+class EndpointCall {
+  readonly #deps: EndpointCallDeps;
+  readonly #endpoint: LoadedEndpoint;
+  readonly #params: Record<string, string>;
+  readonly #requestId: RequestId;
+  readonly #incoming: IncomingMessage;
+  readonly #outgoing: ServerResponse;
+
+  constructor(
+    deps: EndpointCallDeps,
+    { endpoint, params }: Match,
+    requestId: RequestId,
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+  ) {
+    this.#deps = deps;
+    this.#endpoint = endpoint;
+    this.#params = params;
+    this.#requestId = requestId;
+    this.#incoming = incoming;
+    this.#outgoing = outgoing;
+  }
+
+  async answer(): Promise<void> {
+    const { definition, name } = this.#endpoint;
+    const { headers, method } = this.#incoming;
+    const caller = await this.#deps.world.authenticator.authenticate(headers.authorization);
+    if (method !== definition.method) {
+      this.#outgoing.setHeader("allow", definition.method);
+      throw new CallboardError("method_not_allowed", `this path takes ${definition.method}`);
+    }
+    callEndpoint(caller, name, definition.access);
+    const request = await this.#read();
+    await checkInput(this.#endpoint, request.input);
+    const parts = [this.#incoming.url ?? "", JSON.stringify(request.input ?? null)];
+    const key = idempotencyKey(caller, `endpoints/${name}`, headers["idempotency-key"], parts);
+    if (definition.mode === "polling") await this.#asJob(caller, request, key);
+    else if (key === null) this.#send(await this.#call(caller, request, null));
+    else await this.#once(caller, request, key);
+  }
+
+  // Sync
+
+  #call(caller: Caller, request: CallRequest, jobId: JobId | null): Promise<Outcome> {
+    const { world, stopping } = this.#deps;
+    return answerCall(world, this.#endpoint, request, {
+      caller,
+      requestId: this.#requestId,
+      jobId,
+      timeoutMs: this.#endpoint.timeoutMs,
+      signal: AbortSignal.any([this.#clientLeft(), stopping]),
+      relayStatus: () => {}, // a client that waits for the answer has no place for it
+    });
+  }
+
+  /** A call with a key: what its first request was answered, or the call itself. */
+  async #once(caller: Caller, request: CallRequest, key: IdempotencyKey): Promise<void> {
+    const { database } = this.#deps.world;
+    const held = await this.#hold(caller, request, key);
+    if (held === undefined) return;
+    let outcome: Outcome | undefined;
+    try {
+      outcome = await this.#call(caller, request, toJob(held).job_id);
+    } finally {
+      const kept = outcome === undefined || this.#outgoing.destroyed ? undefined : toKept(outcome);
+      await database.transaction(async (tx) => {
+        if (!(await removeJob(tx, held))) return; // another request has taken the call over
+        if (kept === undefined) await forget(tx, caller, key);
+        else await store(tx, caller, key, kept);
+      });
+    }
+    this.#send(outcome);
+  }
+
+  /** Reserves the key for this request; undefined when a stored answer was sent. @throws idempotency_in_progress */
+  async #hold(caller: Caller, request: CallRequest, key: IdempotencyKey): Promise<JobRow | undefined> {
+    const { world, lease } = this.#deps;
+    const owner = lease();
+    if (owner === null) throw new CallboardError("unavailable", "the server is starting", { retry_after_ms: 1000 });
+    for (;;) {
+      const stored = await storedAnswer(world.database, caller, key);
+      if (stored !== undefined) {
+        if (stored.status !== UNDER_WAY) {
+          this.#outgoing.setHeader("idempotency-replayed", "true");
+          if (stored.status >= 400) throw new EndpointRefusal(JSON.parse(stored.text));
+          this.#write(stored.status, stored.text, {});
+          return undefined;
+        }
+        const id = parseId("job", stored.text);
+        const organization = toUuid(caller.organizationId);
+        const taken =
+          id === undefined ? undefined : await takeOverCall(world.database, organization, toUuid(id), owner);
+        if (taken !== undefined) return taken;
+        throw new CallboardError("idempotency_in_progress", `a call with the idempotency key ${key.key} is under way`, {
+          retry_after_ms: 1000,
+        });
+      }
+      try {
+        return await world.database.transaction(async (tx) => {
+          await reserve(tx, caller, key, null);
+          const id = newId("job");
+          await store(tx, caller, key, { status: UNDER_WAY, text: id });
+          const row = await insertJob(tx, {
+            mode: "sync",
+            organization: toUuid(caller.organizationId),
+            id: toUuid(id),
+            endpoint: this.#endpoint.name,
+            createdByKind: caller.kind,
+            createdById: toUuid(principalId(caller)),
+            token: toUuid(caller.tokenId),
+            request: { path: request.path },
+            requestHash: key.hash,
+            keyed: true,
+            owner,
+            timeoutMs: this.#endpoint.timeoutMs,
+          });
+          return row as JobRow; // its id is new
+        });
+      } catch (error) {
+        if (!(error instanceof AlreadyAnswered)) throw error;
+      }
+    }
+  }
+
+  // Polling
+
+  async #asJob(caller: Caller, request: CallRequest, key: IdempotencyKey | null): Promise<void> {
+    const { world, jobs } = this.#deps;
+    const hash = createHash("sha256").update(
+      JSON.stringify(sorted([request.path, request.query, request.input ?? null])),
+    );
+    const asked = {
+      id: toUuid(newId("job")),
+      caller,
+      endpoint: this.#endpoint,
+      request,
+      requestHash: hash.digest("hex"),
+      keyed: key !== null,
+    };
+    for (;;) {
+      const stored = key === null ? undefined : await storedAnswer(world.database, caller, key);
+      if (stored !== undefined) {
+        this.#accepted(JSON.parse(stored.text) as JobAccepted, { "idempotency-replayed": "true" });
+        return;
+      }
+      try {
+        const row = await world.database.transaction(async (tx) => {
+          if (key !== null) await reserve(tx, caller, key, null);
+          const accepted = await jobs.accept(tx, asked);
+          if (key !== null) await store(tx, caller, key, { status: 202, text: JSON.stringify(toAccepted(accepted)) });
+          return accepted;
+        });
+        jobs.begin(row);
+        this.#accepted(toAccepted(row), {});
+        return;
+      } catch (error) {
+        if (!(error instanceof AlreadyAnswered)) throw error;
+      }
+    }
+  }
+
+  // In and out
+
+  async #read(): Promise<CallRequest> {
+    const { url = "", headers, method } = this.#incoming;
+    const mark = url.indexOf("?");
+    const path = mark < 0 ? url : url.slice(0, mark);
+    const query = mark < 0 ? "" : url.slice(mark);
+    const fields = queryFields(query);
+    requireStorable({ ...fields, ...this.#params });
+    const hasBody = method !== "GET" && method !== "DELETE";
+    const body = hasBody ? await this.#readBody() : fields;
+    const given: Record<string, string> = {};
+    for (const [name, value] of Object.entries(headers)) {
+      if (value !== undefined && !SECRET_HEADERS.has(name))
+        given[name] = Array.isArray(value) ? value.join(", ") : value;
+    }
+    return { path, query, headers: given, params: this.#params, ...(body === undefined ? {} : { input: body }) };
+  }
+
+  async #readBody(): Promise<unknown> {
+    const type = this.#incoming.headers["content-type"];
+    if (type !== undefined && !/^application\/(?:[\w.+-]+\+)?json\b/i.test(type)) {
+      throw new CallboardError("unsupported_media_type", `content-type is ${type}; expected application/json`);
+    }
+    const bytes = await readBody(this.#incoming, MAX_JSON_BYTES);
+    if (bytes.length === 0) return undefined;
+    if (type === undefined) {
+      throw new CallboardError("unsupported_media_type", "content-type is missing; expected application/json");
+    }
+    return parseJson(bytes);
+  }
+
+  #send(outcome: Outcome): void {
+    if (!outcome.ok) throw new EndpointRefusal(outcome.refusal);
+    this.#write(200, outcome.text, {});
+  }
+
+  #accepted(job: JobAccepted, headers: Record<string, string>): void {
+    this.#write(202, JSON.stringify(job), { location: `${JOBS_PATH}/${job.job_id}`, "retry-after": "1", ...headers });
+  }
+
+  #write(status: number, text: string, headers: Record<string, string>): void {
+    this.#outgoing.writeHead(status, {
+      "content-type": "application/json",
+      "content-length": Buffer.byteLength(text),
+      "x-request-id": this.#requestId,
+      ...headers,
+    });
+    this.#outgoing.end(text);
+  }
+
+  /** Aborted when the client goes away before it has its answer. */
+  #clientLeft(): AbortSignal {
+    const abort = new AbortController();
+    const left = () => abort.abort(new CallboardError("bad_request", "the client went away"));
+    if (this.#outgoing.destroyed) left();
+    this.#outgoing.on("close", () => {
+      if (!this.#outgoing.writableFinished) left();
+    });
+    return abort.signal;
+  }
+}
+
+const toAccepted = (row: JobRow): JobAccepted => {
+  const { job_id, state, status } = toJob(row);
+  return { job_id, state, status };
+};
+
+/** What a repeat is told: answers, and refusals that a repeat would meet again. */
+function toKept(outcome: Outcome): { status: number; text: string } | undefined {
+  if (outcome.ok) return { status: 200, text: outcome.text };
+  const { refusal } = outcome;
+  return refusal.status >= 500 || refusal.status === 429
+    ? undefined
+    : { status: refusal.status, text: JSON.stringify(refusal) };
+}
+
+function queryFields(query: string): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (Object.hasOwn(fields, name)) throw invalidRequest([{ path: name, message: "given more than once" }]);
+    fields[name] = value;
+  }
+  return fields;
+}
+
+/** The same value for objects whose keys come in another order. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => [key, sorted(item)]),
+  );
+}
