@@ -2,9 +2,15 @@ import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import escalationDesk from "../agents/escalation-desk.ts";
 import helpCenter from "../agents/help-center.ts";
+import ticketClassifier from "../agents/ticket-classifier.ts";
 import ticketTriage from "../agents/ticket-triage.ts";
 
-const agents = { "escalation-desk": escalationDesk, "help-center": helpCenter, "ticket-triage": ticketTriage };
+const agents = {
+  "escalation-desk": escalationDesk,
+  "help-center": helpCenter,
+  "ticket-classifier": ticketClassifier,
+  "ticket-triage": ticketTriage,
+};
 const namesIn = (folder: string) =>
   readdirSync(new URL(`../${folder}/`, import.meta.url)).map((name) => name.replace(/\.ts$/, ""));
 
