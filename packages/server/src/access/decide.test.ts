@@ -267,3 +267,52 @@ describe("the organization", () => {
     expect(outcome(() => decide.rawRun(caller("owner", { rawRuns: false })))).toBe("forbidden");
   });
 });
+
+describe("calling an endpoint", () => {
+  const call = (who: Caller, rule?: decide.EndpointRule) => outcome(() => decide.callEndpoint(who, "triage", rule));
+
+  test("is granted to members and services, and to guests only by name", () => {
+    for (const role of ["owner", "admin", "member"] as const) expect(call(caller(role))).toBe("granted");
+    expect(call(service())).toBe("granted");
+    expect(call(caller("guest"))).toBe("forbidden");
+    expect(call(caller("guest"), { roles: ["guest"] })).toBe("granted");
+    expect(call(caller("member", { scopes: new Set(["threads:read"]) }))).toBe("insufficient_scope");
+  });
+
+  test("asks for each condition that is given", () => {
+    const rule = { roles: ["member"], groups: ["support"], scopes: ["audit:read"] } as const;
+    expect(call(caller("member", { groups: [group] }), rule)).toBe("granted");
+    expect(call(caller("admin", { groups: [group] }), rule)).toBe("forbidden");
+    expect(call(caller("member"), rule)).toBe("forbidden");
+    const narrow = new Set<Scope>(["threads:write"]);
+    expect(call(caller("member", { groups: [group], scopes: narrow }), rule)).toBe("insufficient_scope");
+    expect(call(service(), { groups: ["support"] })).toBe("forbidden");
+    expect(call(service(), { roles: ["member"] })).toBe("forbidden");
+  });
+});
+
+describe("a job", () => {
+  const jobOf = (who: Caller): decide.JobFacts => ({
+    id: newId("job"),
+    createdByKind: who.kind,
+    createdById: who.userId ?? who.tokenId,
+  });
+
+  test("is there for its creator and for admins, who are told apart", () => {
+    const who = caller("member");
+    const job = jobOf(who);
+    expect(decide.readJob(who, job)).toMatchObject({ grant: { subject: job.id }, asAdmin: false });
+    expect(decide.cancelJob(caller("admin"), job).asAdmin).toBe(true);
+    for (const stranger of [caller("member"), service()]) {
+      expect(outcome(() => decide.readJob(stranger, job))).toBe("not_found");
+      expect(outcome(() => decide.cancelJob(stranger, job))).toBe("not_found");
+    }
+    expect(outcome(() => decide.readJob(who, undefined))).toBe("not_found");
+  });
+
+  test("takes the scopes of threads", () => {
+    const reader = caller("member", { scopes: new Set(["threads:read"]) });
+    expect(outcome(() => decide.readJob(reader, jobOf(reader)))).toBe("granted");
+    expect(outcome(() => decide.cancelJob(reader, jobOf(reader)))).toBe("insufficient_scope");
+  });
+});

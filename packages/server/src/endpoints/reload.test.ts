@@ -1,0 +1,132 @@
+/** `npm start`: an edited endpoint takes effect with the next request. A process of its own, as Node loads the files. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
+import { call, eventually } from "./fixture.ts";
+
+const packages = join(import.meta.dirname, "../../..");
+const root = dirname(packages);
+
+let database: TestDatabase;
+let folder: string;
+let child: ChildProcess;
+let server: { baseUrl: string; token: string };
+let output = "";
+
+const put = async (path: string, text: string) => {
+  const file = join(folder, "project", path);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, text);
+};
+const endpoint = (output: string, body: string, more = "") => `
+  import { defineEndpoint } from "@callboard/kit";
+  import { z } from "zod";
+  ${more}
+  export default defineEndpoint({
+    method: "POST", mode: "sync", input: z.strictObject({}), output: ${output},
+    handle: async ({ runAgent }) => { ${body} },
+  });`;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+  folder = await realpath(await mkdtemp(join(tmpdir(), "callboard-reload-")));
+  await mkdir(join(folder, "project/node_modules/@callboard"), { recursive: true });
+  await symlink(join(packages, "kit"), join(folder, "project/node_modules/@callboard/kit"));
+  await symlink(join(root, "node_modules/zod"), join(folder, "project/node_modules/zod"));
+  await put("package.json", '{"type":"module"}');
+  await put("lib/word.ts", 'export const word: string = "one";');
+  await put("endpoints/greet.ts", endpoint("z.string()", "return word;", 'import { word } from "../lib/word.ts";'));
+  await put(
+    "agents/poet.ts",
+    `import { defineAgent } from "@callboard/kit";
+     import { z } from "zod";
+     export default defineAgent({ name: "Poet", output: z.object({ title: z.string(), lines: z.array(z.string()) }) });`,
+  );
+  await put(
+    "endpoints/poem.ts",
+    endpoint(
+      "z.object({ title: z.string() })",
+      'const run = await runAgent(poet, { message: "spring" }); return { title: run.output().title };',
+      'import poet from "../agents/poet.ts";',
+    ),
+  );
+  child = spawn(process.execPath, [join(packages, "cli/src/bin.ts"), "dev"], {
+    cwd: folder,
+    env: {
+      PATH: process.env.PATH,
+      DATABASE_URL: database.url,
+      PORT: "0",
+      CALLBOARD_DATA_DIR: join(folder, "data"),
+      CALLBOARD_PROJECT: join(folder, "project"),
+      CALLBOARD_DEMO_DELAY_MS: "0",
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on("data", (chunk) => {
+      output += chunk;
+    });
+  }
+  await eventually(() => {
+    if (child.exitCode !== null) throw new Error(output);
+    return output.includes("Try it:");
+  });
+  const credentials = JSON.parse(await readFile(join(folder, "data/credentials.json"), "utf8"));
+  server = { baseUrl: credentials.base_url, token: credentials.token };
+});
+afterAll(async () => {
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGTERM");
+  await ended;
+  await rm(folder, { recursive: true, force: true });
+  await database.drop();
+});
+
+const greet = async () => (await call(server, "greet", {})).body;
+
+describe("in development", () => {
+  test("an agent is meant by the default export of its file, and answers in the type of its schema", async () => {
+    const poem = await call(server, "poem", {});
+    expect(poem.body).toEqual({ title: expect.any(String) });
+  });
+
+  test("an edit of the file takes effect with the next request", async () => {
+    expect(await greet()).toBe("one");
+    await put(
+      "endpoints/greet.ts",
+      endpoint("z.string()", "return word.concat('!');", 'import { word } from "../lib/word.ts";'),
+    );
+    expect(await greet()).toBe("one!");
+  });
+
+  test("and an edit of what the file imports", async () => {
+    await put("lib/word.ts", 'export const word: string = "two";');
+    expect(await greet()).toBe("two!");
+    await put("agents/poet.ts", `${await readFile(join(folder, "project/agents/poet.ts"), "utf8")}\n// edited`);
+    expect((await call(server, "poem", {})).status).toBe(200);
+  });
+
+  test("a file that does not compile leaves the old version serving, and the log says what is wrong", async () => {
+    await put("endpoints/greet.ts", "export default defineEndpoint({ this is not a program");
+    expect(await greet()).toBe("two!");
+    await eventually(() => output.includes("an endpoint has an error"));
+    expect(output).toContain("endpoints/greet.ts");
+    await put("lib/word.ts", "export const word: string = ;");
+    await put("endpoints/greet.ts", endpoint("z.string()", "return word;", 'import { word } from "../lib/word.ts";'));
+    expect(await greet()).toBe("two!");
+    await put("lib/word.ts", 'export const word: string = "three";');
+    expect(await greet()).toBe("three");
+  });
+
+  test("a new file is there, and one that was removed is not", async () => {
+    await put("endpoints/later/[name].ts", endpoint("z.string()", 'return "new";'));
+    expect((await call(server, "later/x", {})).body).toBe("new");
+    const described = await fetch(`${server.baseUrl}/api/v1/openapi.json`).then((answer) => answer.json());
+    expect(Object.keys(described.paths)).toContain("/endpoints/later/{name}");
+    await rm(join(folder, "project/endpoints/later"), { recursive: true });
+    expect((await call(server, "later/x", {})).status).toBe(404);
+  });
+});
