@@ -7,14 +7,7 @@
  * J3  Canceling is written first, then the runs are canceled by whoever canceled, then the worker is told.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  CallboardError,
-  isJobEnded,
-  type JobError,
-  type JobStatus,
-  runErrorCatalogue,
-  toUuid,
-} from "@callboard/protocol";
+import { CallboardError, isJobEnded, type JobError, runErrorCatalogue, toUuid } from "@callboard/protocol";
 import { type Caller, principalId } from "../access/index.ts";
 import { errorFacts } from "../log/index.ts";
 import type { Sql } from "../storage/index.ts";
@@ -24,8 +17,8 @@ import { answerCall } from "./call.ts";
 import { creatorOf, type JobRow, jobIdOf, MAX_CRASHES, organizationOf, tokenOf } from "./job.ts";
 import type { LoadedEndpoint } from "./load.ts";
 import { toRefusal } from "./refusal.ts";
+import { StatusWriter } from "./status.ts";
 import {
-  type Claim,
   cancelRow,
   claimJobs,
   disownJobs,
@@ -36,7 +29,6 @@ import {
   jobStates,
   type NewJob,
   releaseJob,
-  setStatus,
 } from "./store.ts";
 
 export type JobsOptions = {
@@ -319,41 +311,5 @@ export class Jobs {
       signal.addEventListener("abort", done, { once: true });
       wakes.add(done);
     });
-  }
-}
-
-/** Writes what a handler says last; what it says meanwhile is skipped. */
-class StatusWriter {
-  readonly #world: EndpointWorld;
-  readonly #claim: Claim;
-  #next: JobStatus | undefined;
-  #writing: Promise<void> | undefined;
-
-  constructor(world: EndpointWorld, claim: Claim) {
-    this.#world = world;
-    this.#claim = claim;
-  }
-
-  say(status: JobStatus): void {
-    this.#next = status;
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
-  }
-
-  async written(): Promise<void> {
-    await this.#writing;
-  }
-
-  async #write(): Promise<void> {
-    while (this.#next !== undefined) {
-      const status = this.#next;
-      this.#next = undefined;
-      try {
-        await setStatus(this.#world.database, this.#claim, status);
-      } catch (error) {
-        this.#world.log.warn({ job_id: jobIdOf(this.#claim), error: errorFacts(error) }, "a status was not written");
-      }
-    }
   }
 }

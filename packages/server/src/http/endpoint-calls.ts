@@ -21,7 +21,7 @@ import {
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
-import { type Caller, callEndpoint, invalidRequest, principalId, requireStorable } from "../access/index.ts";
+import { type Caller, callEndpoint, principalId } from "../access/index.ts";
 import { forget, idempotencyKey, reserve, store, storedAnswer } from "../calls/index.ts";
 import {
   answerCall,
@@ -42,7 +42,7 @@ import {
 } from "../endpoints/index.ts";
 import type { Logger } from "../log/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
-import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
+import { readRequest } from "./endpoint-request.ts";
 import { sendError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -58,8 +58,6 @@ export type EndpointCallDeps = {
 };
 
 const JOBS_PATH = "/api/v1/jobs";
-/** Headers that carry secrets: a handler knows its caller without them. */
-const SECRET_HEADERS = new Set(["authorization", "proxy-authorization", "cookie"]);
 /** Stored in the place of a status while a sync call is under way. */
 const UNDER_WAY = 0;
 
@@ -133,7 +131,7 @@ class EndpointCall {
       throw new CallboardError("method_not_allowed", `this path takes ${definition.method}`);
     }
     callEndpoint(caller, name, definition.access);
-    const request = await this.#read();
+    const request = await readRequest(this.#incoming, this.#params);
     await checkInput(this.#endpoint, request.input);
     const parts = [this.#incoming.url ?? "", JSON.stringify(request.input ?? null)];
     const key = idempotencyKey(caller, `endpoints/${name}`, headers["idempotency-key"], parts);
@@ -262,37 +260,7 @@ class EndpointCall {
     }
   }
 
-  // In and out
-
-  async #read(): Promise<CallRequest> {
-    const { url = "", headers, method } = this.#incoming;
-    const mark = url.indexOf("?");
-    const path = mark < 0 ? url : url.slice(0, mark);
-    const query = mark < 0 ? "" : url.slice(mark);
-    const fields = queryFields(query);
-    requireStorable({ ...fields, ...this.#params });
-    const hasBody = method !== "GET" && method !== "DELETE";
-    const body = hasBody ? await this.#readBody() : fields;
-    const given: Record<string, string> = {};
-    for (const [name, value] of Object.entries(headers)) {
-      if (value !== undefined && !SECRET_HEADERS.has(name))
-        given[name] = Array.isArray(value) ? value.join(", ") : value;
-    }
-    return { path, query, headers: given, params: this.#params, ...(body === undefined ? {} : { input: body }) };
-  }
-
-  async #readBody(): Promise<unknown> {
-    const type = this.#incoming.headers["content-type"];
-    if (type !== undefined && !/^application\/(?:[\w.+-]+\+)?json\b/i.test(type)) {
-      throw new CallboardError("unsupported_media_type", `content-type is ${type}; expected application/json`);
-    }
-    const bytes = await readBody(this.#incoming, MAX_JSON_BYTES);
-    if (bytes.length === 0) return undefined;
-    if (type === undefined) {
-      throw new CallboardError("unsupported_media_type", "content-type is missing; expected application/json");
-    }
-    return parseJson(bytes);
-  }
+  // Answers
 
   #send(outcome: Outcome): void {
     if (!outcome.ok) throw new EndpointRefusal(outcome.refusal);
@@ -337,15 +305,6 @@ function toKept(outcome: Outcome): { status: number; text: string } | undefined 
   return refusal.status >= 500 || refusal.status === 429
     ? undefined
     : { status: refusal.status, text: JSON.stringify(refusal) };
-}
-
-function queryFields(query: string): Record<string, string> {
-  const fields: Record<string, string> = {};
-  for (const [name, value] of new URLSearchParams(query)) {
-    if (Object.hasOwn(fields, name)) throw invalidRequest([{ path: name, message: "given more than once" }]);
-    fields[name] = value;
-  }
-  return fields;
 }
 
 /** The same value for objects whose keys come in another order. */
