@@ -38,6 +38,16 @@ describe("calling an endpoint", () => {
     expect(keys[0]).toBe(keys[1]);
   });
 
+  test("is not repeated when its agent failed or it took too long: that is for the caller to decide", async () => {
+    const codes = ["endpoint_timeout", "model_unavailable"];
+    const server = await scriptedServer((_, response, index) =>
+      sendRefusal(response, 504 - index, codes[index] as string),
+    );
+    const client = createClient({ baseUrl: server.url });
+    for (const code of codes) await expect(client.endpoints.call("x", {})).rejects.toMatchObject({ code });
+    expect(server.seen).toHaveLength(2);
+  });
+
   test("that answers with a job waits for its result", async () => {
     const server = await scriptedServer((seen, response, index) => {
       if (seen.method === "POST") sendJson(response, 202, accepted, { location: "/api/v1/jobs/job_1" });

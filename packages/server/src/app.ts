@@ -184,7 +184,6 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     server,
     async stop(graceMs) {
       serving = false;
-      for (const timer of timers) clearInterval(timer);
       const deadline = Date.now() + graceMs;
       const left = () => Math.max(0, deadline - Date.now());
       streams.stop();
@@ -196,6 +195,8 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       commits.stop();
       await closing;
       await calls?.settled();
+      // Not before: requests that are still open may wait for runs that others go on with now.
+      for (const timer of timers) clearInterval(timer);
       await authenticator.stop().catch(() => undefined);
       connections.close();
       directory.close();

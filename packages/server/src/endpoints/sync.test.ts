@@ -1,5 +1,6 @@
 /** C1, C2, C3, C6, C7 of calls that wait for their answer, on a listening server with a scripted model. */
 import { defineEndpoint, defineTool, type EndpointCaller } from "@callboard/kit";
+import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { callTool, say } from "../testing/scripted-model.ts";
@@ -546,4 +547,34 @@ test("the API's description has the endpoints with their schemas", async () => {
   ]);
   const ticket = body.paths["/endpoints/tickets/{id}"].get;
   expect(ticket.parameters.map(({ name }: { name: string }) => name)).toEqual(["id", "limit", "Idempotency-Key"]);
+});
+
+describe("a server that stops", () => {
+  test("refuses the calls under way when it is alone, and leaves no run behind", async () => {
+    const alone = await startTestServer({
+      agents: { slow: { name: "Slow" } },
+      endpoints: { "in-model": endpoints["in-model"] },
+      onLog: () => {},
+    });
+    alone.model.script("slow", () => ({ steps: ["hang"] }));
+    const refused = call(alone, "in-model", { text: "x" });
+    await eventually(() => alone.model.calls("slow").length === 1);
+    await alone.stopApp();
+    expect((await refused).body.error).toMatchObject({ code: "unavailable", message: "the server is stopping" });
+    const database = new pg.Client({ connectionString: alone.databaseUrl });
+    await database.connect();
+    expect((await database.query("select state from runs")).rows).toEqual([{ state: "canceled" }]);
+    await database.end();
+    await alone.stop();
+  });
+
+  test("lets them end when another one goes on with their runs", async () => {
+    const other = await server.second();
+    const before = server.model.calls("slow").length;
+    server.model.script("slow", ({ index }) => (index === before ? { steps: ["hang"] } : say("went on")));
+    const answer = call({ baseUrl: other.baseUrl, token: server.token }, "in-model", { text: "x" });
+    await eventually(() => server.model.calls("slow").length > before);
+    await other.stop();
+    expect((await answer).body).toEqual({ said: "went on" });
+  });
 });

@@ -64,6 +64,8 @@ export type TestServer = TestOrganization & {
   second(): Promise<{ app: App; baseUrl: string; stop(): Promise<void> }>;
   /** The first row of a query: for counting what was written. */
   row<Row>(text: string, values?: unknown[]): Promise<Row>;
+  /** Stops the server alone; its database is there until `stop`. */
+  stopApp(): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -85,6 +87,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const log = createLogger(config.logLevel, options.onLog);
   const begin = () => createApp(config, database.url, env.CALLBOARD_SECRET_KEY, log);
   const app = await begin();
+  let stopping: Promise<void> | undefined;
+  const stopApp = () => {
+    stopping ??= app.stop(2000);
+    return stopping;
+  };
   const baseUrl = `http://127.0.0.1:${await app.server.listen(0, "127.0.0.1")}`;
   const organization = (name = "Other") => makeOrganization(app, baseUrl, model, name);
   const first = await organization("Acme");
@@ -104,8 +111,9 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     },
     row: async <Row>(text: string, values: unknown[] = []) =>
       (await app.database.row({ name: "", text }, values)) as Row,
+    stopApp,
     async stop() {
-      await app.stop(2000);
+      await stopApp();
       await model.stop();
       await project.remove();
       await database.drop();
