@@ -13,7 +13,7 @@
  */
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { type FileHandle, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -41,17 +41,39 @@ export async function claimFolder(dataDir: string): Promise<Claim> {
       return { release: () => releaseFolder(path, me) };
     }
     await refuseLiving(dataDir, await readOwner(path));
-    // Only one of several newcomers can move the dead owner's file. One that was late may have moved
-    // a newcomer's instead, so what was moved is looked at, and put back when its owner lives.
-    const moved = `${path}.${randomBytes(6).toString("hex")}`;
-    if (!(await renamed(path, moved))) continue;
-    try {
-      await refuseLiving(dataDir, await readOwner(moved));
-      await rm(moved);
-    } catch (error) {
-      await renamed(moved, path);
-      throw error;
-    }
+    if (await takeOver(dataDir, path, me)) return { release: () => releaseFolder(path, me) };
+    await sleep(10); // another newcomer is at it: the next look finds its name
+  }
+}
+
+/** How old the mark of a newcomer that died in the middle must be before it is cleared away. */
+const STALE_MS = 5000;
+
+/**
+ * Puts our name in a dead owner's place. Of several newcomers one at a time may try, and looks again once it
+ * may: the file itself is replaced in one step and is never absent in between.
+ *
+ * @returns false when it was another's turn
+ * @throws EmbeddedPostgresError when a living process owns the folder by now
+ */
+async function takeOver(dataDir: string, path: string, me: Owner): Promise<boolean> {
+  const turn = `${path}.turn`;
+  const mark = await open(turn, "wx", 0o600).catch(() => undefined);
+  if (mark === undefined) {
+    const since = await stat(turn).catch(() => undefined);
+    if (since !== undefined && Date.now() - since.mtimeMs > STALE_MS) await rm(turn, { force: true });
+    return false;
+  }
+  await mark.close();
+  try {
+    if ((await stat(path).catch(() => undefined)) === undefined) return false; // released: first come, first served
+    await refuseLiving(dataDir, await readOwner(path));
+    const ours = `${path}.${randomBytes(6).toString("hex")}`;
+    await writeOwner(await open(ours, "wx", 0o600), me);
+    await rename(ours, path);
+    return true;
+  } finally {
+    await rm(turn, { force: true });
   }
 }
 
@@ -91,20 +113,13 @@ async function refuseLiving(dataDir: string, owner: Owner | undefined): Promise<
   );
 }
 
-async function renamed(from: string, to: string): Promise<boolean> {
-  return rename(from, to).then(
-    () => true,
-    () => false,
-  );
-}
-
 /** What tells a process from an earlier one with the same number; undefined when it does not live. */
 async function markOf(pid: number): Promise<string | undefined> {
   if (process.platform === "linux") {
-    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-    if (stat === undefined) return undefined;
+    const line = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+    if (line === undefined) return undefined;
     // Source: proc_pid_stat(5). After the name in brackets: state is field 3, start time is field 22.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const fields = line.slice(line.lastIndexOf(")") + 2).split(" ");
     if (fields[0] === "Z" || fields[0] === "X") return undefined;
     const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => "");
     return `${boot.trim()} ${fields[19]}`;
