@@ -1,5 +1,5 @@
 /** Tools: what a model may ask for, written as a function with typed input. */
-import type { File, FileId, Json, OrganizationId, RunId, ThreadId, UserId } from "@callboard/protocol";
+import type { File, FileId, Json, OrganizationId, RunId, Scope, ThreadId, UserId } from "@callboard/protocol";
 import type { JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 
 /**
@@ -58,6 +58,8 @@ export type ToolDefinition<Input extends StandardSchema = StandardSchema, Output
   /** Absent: any JSON value. */
   output?: StandardSchema<unknown, Output>;
   effect: ToolEffect;
+  /** What the token of the run's caller must be allowed to, all of them, beside calling the agent. Default none. */
+  scopes?: readonly Scope[];
   /** The least approval; an agent may ask for more, never for less. Default `never`. */
   approval?: "never" | "always";
   /** Input and output are kept out of logs. Default false. */

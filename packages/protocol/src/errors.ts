@@ -84,6 +84,7 @@ export const runErrorCatalogue = {
   crash_loop: { retryable: false, summary: "The run stopped its server process three times." },
   output_invalid: { retryable: true, summary: "The answer did not fit the agent's output schema." },
   permission_expired: { retryable: true, summary: "Nobody decided the permission request in time." },
+  access_revoked: { retryable: false, summary: "Whom the run works for may not call its agent any more." },
   tool_missing: { retryable: false, summary: "A tool of the agent's version is not on this server." },
   tool_outcome_unknown: {
     retryable: false,
@@ -111,6 +112,8 @@ export function runErrorStatus(code: string): number {
     case "canceled":
     case "interrupted":
       return 409;
+    case "access_revoked":
+      return 403;
     case "timeout":
     case "model_timeout":
     case "permission_expired":

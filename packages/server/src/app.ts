@@ -8,7 +8,7 @@ import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/
 import { sweepIdempotencyKeys } from "./calls/index.ts";
 import type { Config } from "./config/index.ts";
 import { EndpointRegistry, type EndpointWorld, Jobs, sweepJobs } from "./endpoints/index.ts";
-import { DELTA_MS, Engine, RunFailure, Wheel } from "./engine/index.ts";
+import { createAuthority, DELTA_MS, Engine, RunFailure, Wheel } from "./engine/index.ts";
 import { Feed } from "./events/index.ts";
 import { sweepBlobs } from "./files/index.ts";
 import {
@@ -96,6 +96,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       database,
       feed,
       commits,
+      authority: createAuthority({ sql: database, authenticator, agents: directory }),
       tools,
       log,
       now,

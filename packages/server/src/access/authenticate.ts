@@ -17,7 +17,7 @@ import {
 } from "@callboard/protocol";
 import { type Sql, statement } from "../storage/index.ts";
 import type { Caller } from "./caller.ts";
-import { type AccessWakes, onAccessChange } from "./epoch.ts";
+import { type AccessWakes, EpochCache, onAccessChange } from "./epoch.ts";
 import { LastUsed } from "./last-used.ts";
 import { Lru } from "./lru.ts";
 import { isSecret, secretHash } from "./secret.ts";
@@ -103,6 +103,7 @@ export class Authenticator {
   readonly #lastUsed: LastUsed;
   readonly #known = new Lru<string, { caller: Caller; readAtMs: number }>(CAPACITY);
   readonly #reading = new Map<string, Promise<Caller>>();
+  readonly #byToken: EpochCache<Caller>;
   readonly #unsubscribe: () => void;
   #generation = 0;
 
@@ -110,6 +111,7 @@ export class Authenticator {
     this.#sql = options.sql;
     this.#now = options.now ?? Date.now;
     this.#lastUsed = new LastUsed(options.sql);
+    this.#byToken = new EpochCache({ ...options, capacity: CAPACITY, maxAgeMs: MAX_AGE_MS });
     this.#unsubscribe = onAccessChange(options.wakes, (organizationId) => this.#drop(organizationId));
   }
 
@@ -146,6 +148,21 @@ export class Authenticator {
   }
 
   /**
+   * The caller behind a token, for work that goes on without a request.
+   *
+   * @param fresh read anew; otherwise at most a second old, and dropped at once when access changes
+   * @throws unauthenticated as `refresh` does
+   */
+  async callerOf(token: Pick<Caller, "organizationId" | "tokenId">, fresh: boolean): Promise<Caller> {
+    if (fresh) return this.refresh(token);
+    const { value } = await this.#byToken.get(token.organizationId, token.tokenId, async () => {
+      const value = await this.refresh(token);
+      return { epoch: value.epoch, value };
+    });
+    return this.#refuseExpired(value);
+  }
+
+  /**
    * The caller as it stands, with its organization's access held still until the transaction ends.
    * Every act that manages something begins with this, so it cannot use rights that ended meanwhile.
    *
@@ -174,6 +191,7 @@ export class Authenticator {
 
   async stop(): Promise<void> {
     this.#unsubscribe();
+    this.#byToken.close();
     await this.flush();
   }
 

@@ -41,6 +41,7 @@ export {
   accessChanged,
   EpochCache,
   type EpochCacheOptions,
+  onAccessChange,
 } from "./epoch.ts";
 export type { Grant, Verb } from "./grant.ts";
 export { createGroup, deleteGroup, listGroups, requireGroups, requireMembers, updateGroup } from "./groups.ts";

@@ -62,6 +62,11 @@ export class AgentDirectory {
     return (await this.#read(caller, agentIdOrSlug)).facts;
   }
 
+  /** The same with the epoch it is true for, which may be above the caller's. */
+  factsAt(caller: Caller, agentIdOrSlug: string): Promise<{ epoch: number; facts: AgentFacts | undefined }> {
+    return this.#read(caller, agentIdOrSlug);
+  }
+
   /** A version's configuration; shared by its readers, who leave it as it is. @throws not_found */
   async version(organizationId: OrganizationId, agentId: AgentId, version: number): Promise<AgentConfig> {
     const key = `${organizationId}/${agentId}/${version}`;

@@ -7,6 +7,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { newId, toUuid } from "@callboard/protocol";
+import { onAccessChange } from "../access/index.ts";
 import {
   type Claim,
   claimRuns,
@@ -68,6 +69,11 @@ export class Engine implements RunHost {
   constructor(options: EngineOptions) {
     this.#options = options;
     options.wakes.on("queue", () => this.#claimSoon());
+    onAccessChange(options.wakes, (organizationId) => {
+      for (const loop of this.#loops.values()) {
+        if (organizationId === undefined || loop.claim.key.organizationId === organizationId) loop.accessChanged();
+      }
+    });
     options.wakes.on("signal", (keys) => {
       if (keys.includes("*")) this.#dropLost().catch((error) => this.#warn(error, "runs could not be looked after"));
       else for (const run of keys) this.drop(run);

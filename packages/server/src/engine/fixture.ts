@@ -119,6 +119,10 @@ export async function createEngineWorld() {
       database: runs.database,
       feed: runs.feed,
       commits: runs.commits,
+      // Rights that never change; what happens when they do is tried on a whole server.
+      authority: {
+        standing: async ({ principal }) => ({ epoch: 1, scopes: new Set(principal.scopes), groups: principal.groups }),
+      },
       tools: registry,
       wheel,
       targets: async () => [{ model, modelId: "test-model", label: "scripted" }],

@@ -42,6 +42,7 @@ import {
 } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
 import { storable, type ToolRegistry } from "../tools/index.ts";
+import type { Authority, Standing } from "./authority.ts";
 import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
 import { Message, type MessageHost, type Spoken, textOf } from "./message.ts";
 import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
@@ -52,6 +53,7 @@ import type { Wheel } from "./wheel.ts";
 
 export type LoopServices = ToolServices & {
   database: Database;
+  authority: Authority;
   commits: RunCommits;
   tools: ToolRegistry;
   wheel: Wheel;
@@ -89,6 +91,7 @@ export class Loop {
   /** A step was written here. */
   #progressed = false;
   #toolStep: ToolStep | undefined;
+  #standing: Standing = { epoch: 0, scopes: new Set(), groups: [] };
   #timer: NodeJS.Timeout | undefined;
 
   constructor(services: LoopServices, claim: Claim) {
@@ -109,6 +112,13 @@ export class Loop {
   /** The run is not this process's any more. */
   lose(): void {
     this.#abort.abort(new RunStop("lost"));
+  }
+
+  /** Somebody's access changed, perhaps this caller's: the run stops here if it may not go on. */
+  accessChanged(): void {
+    this.#check().catch((error) => {
+      if (error instanceof RunFailure) this.#abort.abort(error);
+    });
   }
 
   /** So many messages have joined the run: they are taken in before its next step. */
@@ -141,6 +151,8 @@ export class Loop {
   async #steps(config: AgentConfig): Promise<WorkResult> {
     const targets = await this.#services.targets(this.#claim, config);
     const tools = this.#modelTools(config);
+    // A run that was just accepted was accepted with these rights.
+    if (this.#claim.fresh !== true) await this.#check(true);
     const open = await this.#load(config);
     if (open !== undefined) {
       const result = await this.#runTools(config, open);
@@ -150,12 +162,12 @@ export class Loop {
       this.#signal.throwIfAborted();
       if (this.#handingOver) throw new RunStop("shutdown");
       this.#checkLimits(config);
+      if (this.#step > 0) await this.#check();
       const joined = await this.#takeSteering();
       const spoken = await this.#speak(config, targets, tools);
       const calls = spoken.parts.filter((part) => part.type === "tool_call");
       if (calls.length > 0) {
-        const step = ToolStep.plan(this.#toolHost(config), this.#step, calls);
-        const result = await this.#commitToolStep(config, spoken, joined, await step);
+        const result = await this.#callTools(config, spoken, joined, calls);
         if (result !== undefined) return result;
       } else {
         const result = await this.#finish(config, spoken, joined);
@@ -293,22 +305,21 @@ export class Loop {
     return events;
   }
 
-  async #commitToolStep(
+  async #callTools(
     config: AgentConfig,
     spoken: Spoken,
     joined: RunInput[],
-    tools: ToolStep,
+    asked: Parameters<typeof ToolStep.plan>[2],
   ): Promise<WorkResult | undefined> {
     const usage = this.#stepUsage(spoken);
     this.#usage = addUsage(this.#usage, usage);
-    const planned = tools.change(this.#at());
-    const result = await this.#commit({
+    const { tools, revoked } = await this.#begin(config, asked, (planned) => ({
       ...planned,
       events: [...this.#stepEvents(spoken, this.#usage), ...planned.events],
       steps: [this.#stepRow(spoken, joined, usage)],
       usage: this.#usage,
-    });
-    if (result.kind !== "committed") throw new RunStop("lost");
+    }));
+    if (revoked !== undefined) throw revoked;
     this.#say({ role: "assistant", content: spoken.parts, provider: spoken.provider });
     this.#useless = tools.useless ? this.#useless + 1 : 0;
     if (this.#useless >= MAX_USELESS_STEPS) {
@@ -318,6 +329,24 @@ export class Loop {
       );
     }
     return this.#runTools(config, tools);
+  }
+
+  /** Writes a step with its calls, under rights that still hold; without them the calls are written as refused. */
+  async #begin(
+    config: AgentConfig,
+    asked: Parameters<typeof ToolStep.plan>[2],
+    withStep: (planned: Change) => Change,
+  ): Promise<{ tools: ToolStep; revoked: RunFailure | undefined }> {
+    for (let fresh = false; ; fresh = true) {
+      const revoked = await this.#refusal(fresh);
+      const host = this.#toolHost(config);
+      const tools = await ToolStep.plan(host, this.#step, asked, revoked?.message);
+      const change = withStep(tools.change(this.#at()));
+      const epoch = revoked === undefined ? { epoch: this.#standing.epoch } : {};
+      const written = await this.#commit({ ...change, ...epoch });
+      if (written.kind === "committed") return { tools, revoked };
+      if (written.kind !== "stale") throw new RunStop("lost");
+    }
   }
 
   /** Runs a step's calls. @returns how the work ended when the run now waits for a person */
@@ -339,8 +368,12 @@ export class Loop {
     const { key, fence, row } = this.#claim;
     return {
       services: this.#services,
-      run: { key, fence, row },
+      run: { key, fence, row, standing: this.#standing },
       config,
+      check: async () => {
+        await this.#check(true);
+        return this.#standing;
+      },
       signal: this.#signal,
       registry: this.#services.tools,
       now: this.#services.now,
@@ -445,6 +478,23 @@ export class Loop {
   #endRow(end: Pick<RunEnd, "state" | "error" | "waitingFor" | "result" | "steered">): RunEnd {
     const runningMs = Math.round(this.#claim.row.running_ms + performance.now() - this.#startedMs);
     return { ...end, at: this.#at(), runningMs, usage: this.#usage };
+  }
+
+  // Rights
+
+  /** @throws RunFailure access_revoked */
+  async #check(fresh = false): Promise<void> {
+    this.#standing = await this.#services.authority.standing(this.#claim.row, fresh);
+  }
+
+  async #refusal(fresh: boolean): Promise<RunFailure | undefined> {
+    try {
+      await this.#check(fresh);
+      return undefined;
+    } catch (error) {
+      if (error instanceof RunFailure) return error;
+      throw error;
+    }
   }
 
   // Small things

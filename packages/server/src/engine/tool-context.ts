@@ -15,6 +15,7 @@ import {
 import type { Logger } from "../log/index.ts";
 import { type RunKey, type RunRow, ThreadLog } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
+import type { Standing } from "./authority.ts";
 import { RunStop } from "./stop.ts";
 
 export type ToolServices = {
@@ -26,7 +27,7 @@ export type ToolServices = {
   maxFileBytes: number;
 };
 
-export type ToolRun = { key: RunKey; fence: number; row: RunRow };
+export type ToolRun = { key: RunKey; fence: number; row: RunRow; standing: Standing };
 
 /** Bytes one `files.read` may load into memory. */
 const MAX_READ_BYTES = 8 * 1024 * 1024;
@@ -58,8 +59,9 @@ export function toolContext(
   };
 }
 
-function toolCaller({ key, row }: ToolRun): ToolCaller {
-  const { kind, userId, email, groups } = row.principal;
+function toolCaller({ key, row, standing }: ToolRun): ToolCaller {
+  const { kind, userId, email } = row.principal;
+  const { groups } = standing;
   return Object.freeze({ organizationId: key.organizationId, kind, userId, email, groups: Object.freeze([...groups]) });
 }
 

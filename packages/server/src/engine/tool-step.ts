@@ -7,6 +7,8 @@
  * T3  Each call has one id for ever; each start ends with one `tool.call.completed`.
  * T4  A person is asked in the commit with which the run begins to wait, when all other calls of the step have
  *     ended: a decision always finds its run waiting.
+ * T5  A call begins only under rights that hold in the commit that writes it down, and is repeated or allowed
+ *     only after they were read again (`authority.ts`).
  */
 import { createHash } from "node:crypto";
 import {
@@ -33,6 +35,7 @@ import {
   type StoredCall,
 } from "../runs/index.ts";
 import { type CallResult, callTool, checkInput, type LoadedTool, type ToolRegistry } from "../tools/index.ts";
+import type { Standing } from "./authority.ts";
 import { isOpen, toResult } from "./conversation.ts";
 import { RunFailure, RunStop } from "./stop.ts";
 import { type ToolRun, type ToolServices, toolContext } from "./tool-context.ts";
@@ -47,6 +50,8 @@ export type ToolHost = {
   signal: AbortSignal;
   registry: ToolRegistry;
   now: () => Date;
+  /** Reads the run's rights anew. @throws RunFailure access_revoked */
+  check: () => Promise<Standing>;
   commit: (change: Change) => Promise<CommitResult>;
   /** Writes what nobody waits for. */
   note: (change: Change) => void;
@@ -95,11 +100,16 @@ export class ToolStep {
     this.#stored = stored;
   }
 
-  /** Plans the calls of a new step: which may start, which are refused, which must be asked for. */
+  /**
+   * Plans the calls of a new step: which may start, which are refused, which must be asked for.
+   *
+   * @param revoked why the run may not go on: all calls are refused then
+   */
   static async plan(
     host: ToolHost,
     step: number,
     parts: ReadonlyArray<Extract<AssistantPart, { type: "tool_call" }>>,
+    revoked?: string,
   ): Promise<ToolStep> {
     const calls = parts.map(
       (part, position): PlannedCall => ({
@@ -115,7 +125,11 @@ export class ToolStep {
     const planned = new ToolStep(step, calls);
     const asked = calls.some((call) => call.tool !== undefined && needsApproval(host.config, call.tool));
     const allowed = asked ? await planned.#allowances(host) : [];
-    for (const call of calls) await planned.#planOne(host, call, allowed);
+    for (const call of calls) {
+      const denial = revoked ?? scopeDenial(host.run.standing, call.tool);
+      if (denial === undefined) await planned.#planOne(host, call, allowed);
+      else planned.#deny(host, call, denial);
+    }
     return planned;
   }
 
@@ -224,6 +238,13 @@ export class ToolStep {
     } else this.#events.push(this.#started(host, call));
   }
 
+  #deny(host: ToolHost, call: PlannedCall, reason: string): void {
+    call.state = "denied";
+    call.reason = reason;
+    call.text = `The call was refused: ${reason}`;
+    this.#events.push(this.#started(host, call), this.#completed(host, call, "denied", reason));
+  }
+
   async #refusal(call: PlannedCall): Promise<string | undefined> {
     if (call.tool === undefined) return `there is no tool ${call.name}`;
     if (call.position >= MAX_CALLS) return `at most ${MAX_CALLS} calls in one step`;
@@ -262,6 +283,7 @@ export class ToolStep {
   // Coming back
 
   async #revive(host: ToolHost, stored: readonly StoredCall[]): Promise<void> {
+    let standing = host.run.standing;
     const { organization_id, id } = host.run.row;
     const permissions = await permissionsOf(host.services.database, organization_id, id);
     const change: Revival = { events: [], callUpdates: [] };
@@ -285,8 +307,12 @@ export class ToolStep {
       else call.text = toResult(row).text;
       failure ??= problem;
     }
-    if (change.events.length > 0 || change.callUpdates.length > 0) {
-      if ((await host.commit(change)).kind !== "committed") throw new RunStop("lost");
+    const begins = change.callUpdates.some(({ state }) => state === "started");
+    while (change.events.length > 0 || change.callUpdates.length > 0) {
+      const { kind } = await host.commit(begins ? { ...change, epoch: standing.epoch } : change);
+      if (kind === "committed") break;
+      if (kind !== "stale") throw new RunStop("lost");
+      standing = await host.check();
     }
     if (failure !== undefined) throw failure;
   }
@@ -413,6 +439,12 @@ export class ToolStep {
   }
 
   #place = (call: PlannedCall): { step: number; position: number } => ({ step: this.step, position: call.position });
+}
+
+/** A tool may ask for more of the token than the call of its agent did. */
+function scopeDenial({ scopes }: Standing, tool: LoadedTool | undefined): string | undefined {
+  const missing = tool?.definition.scopes?.find((scope) => !scopes.has(scope));
+  return missing === undefined ? undefined : `the caller's token lacks the scope ${missing}`;
 }
 
 /** The stricter of what the tool and the agent ask for. */

@@ -67,6 +67,8 @@ export type Change = {
   permissions?: PermissionRow[];
   /** The run's usage so far. */
   usage?: Usage;
+  /** Written only while the organization's access epoch is still this one: the change begins tool calls. */
+  epoch?: number;
   end?: RunEnd;
 };
 
@@ -80,6 +82,7 @@ export type Parcel = {
   callUpdates: CallUpdate[];
   permissions: PermissionRow[];
   usage: Usage | undefined;
+  epoch: number | undefined;
   end: RunEnd | undefined;
 };
 
@@ -109,6 +112,7 @@ export function toItemRow(parcel: Parcel, k: number): object {
     r: key.run,
     f: fence,
     n: events.length,
+    ep: parcel.epoch,
     ev: rowsOf(events, (event, i) => ({ s: i + 1, ty: event.type, b: event.body })),
     seen: end?.steered,
     ts: end === undefined ? undefined : threadStateAfter(end),

@@ -11,6 +11,8 @@
  * C2  The changes of one run are written in the order they were given.
  * C3  The change that ends the run's turn is written only when the run has seen all steering messages.
  * C4  A commit whose answer was lost is looked up before it is tried again: nothing is written twice.
+ * C5  A change that begins tool calls is written only while nothing about access has changed since the caller's
+ *     rights were checked (`access_epoch`).
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,11 +24,13 @@ import type { RunKey } from "./run.ts";
 /**
  * `committed`: with the number of steering messages sent so far, and whether other runs of the thread wait.
  * `fenced`: the run is not this process's any more. `steered`: a message joined; the end was not written.
+ * `stale`: somebody's access changed (C5); nothing of the change was written, and it may be tried again.
  */
 export type CommitResult =
   | { kind: "committed"; steered: number; queued: boolean }
   | { kind: "fenced" }
-  | { kind: "steered"; steered: number };
+  | { kind: "steered"; steered: number }
+  | { kind: "stale"; steered: number };
 
 // Each item carries its own rows, so that the work grows with them: no join but by primary key, in either statement.
 const append = statement(
@@ -46,12 +50,13 @@ const append = statement(
    select k, base, steered, queued from moved`,
 );
 
-const step = `with items as materialized (
+/** @param source where the items come from that may be written */
+const step = (source: "items" | "admitted", before = ""): string => `with items as materialized (
      select * from json_to_recordset($1::json) as i(
        k int, o uuid, t uuid, r uuid, f bigint, n int, seen int, ts text, leaves boolean, at timestamptz,
-       ev json, st json, ca json, cu json, pe json, patch boolean, s text, it bigint, ot bigint, cm bigint, re json,
+       ep bigint, ev json, st json, ca json, cu json, pe json, patch boolean, s text, it bigint, ot bigint, cm bigint, re json,
        er json, wf json, ms bigint, en timestamptz)),
-   moved as (
+   ${before}moved as (
      update threads t
         set last_seq = t.last_seq + i.n, last_flush = $2,
             state = case when i.ts is null then t.state
@@ -59,7 +64,7 @@ const step = `with items as materialized (
             active_run_id = case when i.leaves then null else t.active_run_id end,
             active_fence = case when i.ts is null then t.active_fence else 0 end,
             updated_at = coalesce(i.at, t.updated_at)
-       from items i
+       from ${source} i
       where t.organization_id = i.o and t.id = i.t and t.active_run_id = i.r and t.active_fence = i.f
         and (i.seen is null or t.steered = i.seen) and t.last_flush is distinct from $2
      returning i.*, t.last_seq - i.n as base, t.steered, t.queued),
@@ -85,6 +90,14 @@ const step = `with items as materialized (
        from moved m cross join lateral json_to_recordset(m.st) as s(
               st int, mi uuid, pv text, mo text, jo json, se int, pa json, fi text, it bigint, ot bigint, cm bigint,
               at timestamptz))`;
+/** C5. The share lock lets an organization's access change before or after this commit, not during it. */
+const admitted = `held as materialized (
+     select g.id, g.access_epoch from organizations g
+      where g.id in (select o from items where ep is not null) for share of g),
+   admitted as materialized (
+     select i.* from items i
+      where i.ep is null or exists (select from held h where h.id = i.o and h.access_epoch = i.ep)),
+   `;
 const callsOfStep = `calls_written as (
      insert into tool_calls (organization_id, run_id, step, position, id, model_call_id, tool, input, effect, state,
        started_at, output_text, ended_at)
@@ -107,15 +120,20 @@ const callsOfStep = `calls_written as (
               id uuid, ca uuid, tn text, ah text, av int, ex timestamptz, at timestamptz))`;
 
 // Two statements, because a part that writes nothing still costs its start: 0.04 ms of database time each.
-const commitStep = statement("runs.commit_step", `${step} select k, base, steered, queued from moved`);
-const commitCalls = statement("runs.commit", `${step}, ${callsOfStep} select k, base, steered, queued from moved`);
+const commitStep = statement("runs.commit_step", `${step("items")} select k, base, steered, queued from moved`);
+const commitCalls = statement(
+  "runs.commit",
+  `${step("admitted", admitted)}, ${callsOfStep} select k, base, steered, queued from moved`,
+);
 
 type MovedRow = { k: number; base: number; steered: number; queued: number };
 
 const look = statement(
   "runs.look_after_commit",
-  `select t.organization_id as o, t.id as t, t.active_run_id, t.active_fence, t.steered, t.queued, t.last_seq, t.last_flush
-     from threads t join unnest($1::uuid[], $2::uuid[]) as i(o, t) on t.organization_id = i.o and t.id = i.t`,
+  `select t.organization_id as o, t.id as t, t.active_run_id, t.active_fence, t.steered, t.queued, t.last_seq, t.last_flush,
+          g.access_epoch
+     from threads t join unnest($1::uuid[], $2::uuid[]) as i(o, t) on t.organization_id = i.o and t.id = i.t
+     join organizations g on g.id = t.organization_id`,
 );
 type LookRow = {
   o: string;
@@ -126,6 +144,7 @@ type LookRow = {
   queued: number;
   last_seq: number;
   last_flush: string | null;
+  access_epoch: number;
 };
 
 type Waiting = { resolve: (result: CommitResult) => void; reject: (error: unknown) => void };
@@ -290,16 +309,22 @@ export class RunCommits {
         for (const waiting of waitersOf([item])) waiting.resolve({ kind: "fenced" });
         continue;
       }
-      // Ours, so it was C3: the end is given back, and what came before it goes with the next commit, first.
-      item.last?.waiting.resolve({ kind: "steered", steered: row.steered });
-      item.last = undefined;
-      if (item.changes.length === 0) continue;
+      // Ours, so it was C3 or C5: that change is given back, and the others go with the next commit, first.
+      const stale = item.changes.findIndex(({ epoch }) => epoch !== undefined && epoch !== row.access_epoch);
+      if (stale >= 0) {
+        item.changes.splice(stale, 1);
+        item.waiting.splice(stale, 1)[0]?.resolve({ kind: "stale", steered: row.steered });
+      } else {
+        item.last?.waiting.resolve({ kind: "steered", steered: row.steered });
+        item.last = undefined;
+      }
+      if (item.changes.length === 0 && item.last === undefined) continue;
       const name = `${item.key.run}/${item.fence}`;
       const later = this.#pending.get(name);
       if (later !== undefined) {
         item.changes.push(...later.changes);
         item.waiting.push(...later.waiting);
-        item.last = later.last;
+        item.last ??= later.last;
       }
       this.#pending.set(name, item);
     }
@@ -347,6 +372,7 @@ function toParcel(item: Item): Parcel {
       callUpdates: [],
       permissions: [],
       usage: undefined,
+      epoch: undefined,
       end: undefined,
     };
   }
@@ -359,6 +385,7 @@ function toParcel(item: Item): Parcel {
     callUpdates: changes.flatMap((change) => change.callUpdates ?? []),
     permissions: changes.flatMap((change) => change.permissions ?? []),
     usage: changes.findLast((change) => change.usage !== undefined)?.usage,
+    epoch: changes.findLast((change) => change.epoch !== undefined)?.epoch,
     end: item.last?.change.end,
   };
 }
