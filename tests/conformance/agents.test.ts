@@ -100,6 +100,30 @@ describe("life of an agent", () => {
     expect(ok(await client.get(path))).toMatchObject({ live_version: 1, latest_version: 2 });
   });
 
+  test("each change gives another revision, and If-Match refuses what was meant for an older one", async () => {
+    const { client } = target;
+    const { agent, path } = await create({ instructions: "one" });
+    const seen = (revision: string) => ({ headers: { "if-match": `"${revision}"` } });
+    const edit = (instructions: string, revision: string) =>
+      client.patch(path, { draft: draft({ instructions }) }, seen(revision));
+    const edited = ok(await edit("two", agent.revision));
+    expect(edited.revision).not.toBe(agent.revision);
+    expect(refusal(await edit("three", agent.revision))).toBe("412 precondition_failed");
+    expect(refusal(await client.post(`${path}/publish`, undefined, seen(agent.revision)))).toBe(
+      "412 precondition_failed",
+    );
+    expect(refusal(await client.delete(path, seen(agent.revision)))).toBe("412 precondition_failed");
+    expect(ok(await client.get(path))).toEqual(edited);
+    ok(await client.post(`${path}/publish`, undefined, seen(edited.revision)), 201);
+    const published = ok(await client.get(path));
+    expect(published.revision).not.toBe(edited.revision);
+    expect(refusal(await client.post(`${path}/unpublish`, undefined, seen(edited.revision)))).toBe(
+      "412 precondition_failed",
+    );
+    ok(await client.post(`${path}/versions/1/activate`, undefined, seen(published.revision)));
+    ok(await client.post(`${path}/unpublish`, undefined, { headers: { "if-match": "*" } }));
+  });
+
   test("unpublish takes the agent away from callers, its threads included; publishing brings it back", async () => {
     const { client } = target;
     const own = await target.agent(() => say("here"));

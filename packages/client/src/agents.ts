@@ -1,6 +1,6 @@
 import type { RouteBodyInput } from "@callboard/protocol";
 import type { Transport } from "./transport.ts";
-import type { CreateOptions, QueryInput, RequestOptions } from "./types.ts";
+import type { CreateOptions, IfRevision, QueryInput, RequestOptions } from "./types.ts";
 
 /** `agent` is an id or a slug everywhere. */
 export function agentCalls({ call }: Transport) {
@@ -20,17 +20,17 @@ export function agentCalls({ call }: Transport) {
     get: (agent: string, options?: RequestOptions) => call("agents.get", byId(agent, options)),
 
     /** Changes the draft or the settings. */
-    update: (agent: string, body: RouteBodyInput<"agents.update">, options?: RequestOptions) =>
+    update: (agent: string, body: RouteBodyInput<"agents.update">, options?: RequestOptions & IfRevision) =>
       call("agents.update", { ...byId(agent, options), body }),
 
     /** Deletes an agent that has no threads. */
-    delete: (agent: string, options?: RequestOptions) => call("agents.delete", byId(agent, options)),
+    delete: (agent: string, options?: RequestOptions & IfRevision) => call("agents.delete", byId(agent, options)),
 
     /** Freezes the draft as a new version and makes it live. */
-    publish: (agent: string, options?: RequestOptions) => call("agents.publish", byId(agent, options)),
+    publish: (agent: string, options?: RequestOptions & IfRevision) => call("agents.publish", byId(agent, options)),
 
     /** Takes the live version away; the versions stay. */
-    unpublish: (agent: string, options?: RequestOptions) => call("agents.unpublish", byId(agent, options)),
+    unpublish: (agent: string, options?: RequestOptions & IfRevision) => call("agents.unpublish", byId(agent, options)),
 
     /** Versions, newest first. */
     versions: (agent: string, query?: QueryInput<"agents.versions">, options?: RequestOptions) =>
@@ -40,7 +40,7 @@ export function agentCalls({ call }: Transport) {
       call("agents.version", byVersion(agent, version, options)),
 
     /** Makes an older version live again. */
-    activate: (agent: string, version: number, options?: RequestOptions) =>
+    activate: (agent: string, version: number, options?: RequestOptions & IfRevision) =>
       call("agents.activate", byVersion(agent, version, options)),
 
     /** Compares two versions, or a version with the draft. */

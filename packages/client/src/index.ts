@@ -47,6 +47,6 @@ export type { FollowOptions, FollowUntil } from "./follow.ts";
 export { paginate } from "./paginate.ts";
 export type { ThreadRunInput } from "./threads.ts";
 export type { ClientOptions } from "./transport.ts";
-export type { CreateOptions, Page, PreferWait, QueryInput, RequestOptions } from "./types.ts";
+export type { CreateOptions, IfRevision, Page, PreferWait, QueryInput, RequestOptions } from "./types.ts";
 export type { Upload } from "./upload.ts";
 export type { WaitOptions } from "./wait.ts";

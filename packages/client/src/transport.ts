@@ -12,7 +12,7 @@ import { readJson, readRefusal } from "./answer.ts";
 import { backoffMs, sleep } from "./backoff.ts";
 import { type Call, calls } from "./calls.ts";
 import { CallboardApiError, CallboardConnectionError } from "./errors.ts";
-import type { CreateOptions, PreferWait, QueryInput } from "./types.ts";
+import type { CreateOptions, IfRevision, PreferWait, QueryInput } from "./types.ts";
 import { fillPath, queryText } from "./url.ts";
 
 const BACKOFF_BASE_MS = 300;
@@ -40,7 +40,8 @@ export type RawBody = {
 };
 
 export type CallInput<N extends RouteName> = CreateOptions &
-  PreferWait & {
+  PreferWait &
+  IfRevision & {
     params?: RouteParams<N>;
     query?: QueryInput<N> | undefined;
     body?: RouteBodyInput<N> | undefined;
@@ -49,7 +50,7 @@ export type CallInput<N extends RouteName> = CreateOptions &
   };
 
 /** What a request is made of, whatever its route. */
-type AnyInput = CreateOptions & PreferWait & { body?: unknown; rawBody?: RawBody; retries?: number };
+type AnyInput = CreateOptions & PreferWait & IfRevision & { body?: unknown; rawBody?: RawBody; retries?: number };
 
 export type Transport = {
   /** Calls a route and returns the JSON of its answer. */
@@ -107,6 +108,7 @@ function toInit(call: Call, input: AnyInput, options: ClientOptions): RequestIni
   const headers = new Headers({ accept: "application/json", ...options.headers, ...input.headers });
   if (options.token !== undefined) headers.set("authorization", `Bearer ${options.token}`);
   if (call.idempotent) headers.set("idempotency-key", input.idempotencyKey ?? randomKey());
+  if (input.ifRevision !== undefined) headers.set("if-match", `"${input.ifRevision}"`);
   if (input.waitSeconds !== undefined) headers.set("prefer", `wait=${Math.max(0, Math.ceil(input.waitSeconds))}`);
   const init: RequestInit = { method: call.method, headers };
   if (input.signal) init.signal = input.signal;

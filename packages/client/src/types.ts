@@ -29,6 +29,12 @@ export type CreateOptions = RequestOptions & {
   idempotencyKey?: string | undefined;
 };
 
+/** Adds `If-Match`. */
+export type IfRevision = {
+  /** The agent's `revision` as it was read; refused with `precondition_failed` when it is another one now. */
+  ifRevision?: string | undefined;
+};
+
 /** Adds `Prefer: wait=N`. */
 export type PreferWait = {
   /** Seconds the server may hold the answer until the run has ended. Default: it answers at once. */

@@ -107,6 +107,8 @@ export const agent = z
     live_version: z.number().int().nullable(),
     latest_version: z.number().int(),
     draft: agentConfig,
+    /** Another one after each change of the agent; `If-Match` asks for it. */
+    revision: z.string(),
     created_at: timestamp,
     updated_at: timestamp,
   })

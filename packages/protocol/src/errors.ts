@@ -31,6 +31,7 @@ export const errorCatalogue = {
   method_not_allowed: { status: 405, retryable: false, summary: "The path exists, but not with this method." },
   agent_not_published: { status: 409, retryable: false, summary: "The agent has no live version." },
   api_access_disabled: { status: 409, retryable: false, summary: "The agent's API access is switched off." },
+  precondition_failed: { status: 412, retryable: false, summary: "The thing has changed since the caller read it." },
   slug_taken: { status: 409, retryable: false, summary: "Another thing of this kind has that slug." },
   already_exists: { status: 409, retryable: false, summary: "The thing exists already." },
   draft_invalid: { status: 422, retryable: false, summary: "The draft cannot be published as it is." },

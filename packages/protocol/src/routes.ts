@@ -32,6 +32,8 @@ export type Route = {
   status: 200 | 201 | 202 | 204;
   /** Takes an `Idempotency-Key`. */
   idempotent?: true;
+  /** Takes an `If-Match` with the revision that the caller has seen. */
+  conditional?: true;
   /** The answer holds a secret: what is stored for repeats is sealed. */
   secret?: true;
   /** Refusals beyond those every route has. */
@@ -392,6 +394,7 @@ export const routes = define({
     body: agents.updateAgent,
     answer: agents.agent,
     status: 200,
+    conditional: true,
     errors: ["not_found", "forbidden", "slug_taken"],
   },
   "agents.delete": {
@@ -401,6 +404,7 @@ export const routes = define({
     tag: "agents",
     scope: "agents:write",
     ...none,
+    conditional: true,
     errors: ["not_found", "forbidden", "already_exists"],
   },
   "agents.publish": {
@@ -411,6 +415,7 @@ export const routes = define({
     scope: "agents:write",
     answer: agents.agentVersion,
     status: 201,
+    conditional: true,
     errors: ["not_found", "forbidden", "draft_invalid"],
   },
   "agents.unpublish": {
@@ -421,6 +426,7 @@ export const routes = define({
     scope: "agents:write",
     answer: agents.agent,
     status: 200,
+    conditional: true,
     errors: ["not_found", "forbidden"],
   },
   "agents.versions": {
@@ -452,6 +458,7 @@ export const routes = define({
     scope: "agents:write",
     answer: agents.agentVersion,
     status: 200,
+    conditional: true,
     errors: ["not_found", "forbidden", "draft_invalid"],
   },
   "agents.diff": {

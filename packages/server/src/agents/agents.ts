@@ -80,6 +80,23 @@ export class Agents {
     return read(sql, grant);
   }
 
+  /**
+   * Holds the agent still until the transaction ends, if it is the one that the caller has seen.
+   *
+   * @param ifMatch the request's `If-Match`; without one any agent will do
+   * @throws not_found, precondition_failed
+   */
+  async requireRevision(tx: Transaction, grant: About, ifMatch: string | undefined): Promise<void> {
+    if (ifMatch === undefined || ifMatch.trim() === "*") return;
+    const { slug, revision } = await read(tx, grant, "lock");
+    const seen = ifMatch.split(",").map((tag) => tag.trim());
+    if (seen.includes(`"${revision}"`)) return;
+    throw new CallboardError(
+      "precondition_failed",
+      `agent ${slug} has changed: its revision is "${revision}", expected ${ifMatch}`,
+    );
+  }
+
   /** A draft, owned by its maker; nobody can call it yet. @throws slug_taken, invalid_request */
   async create(
     tx: Transaction,

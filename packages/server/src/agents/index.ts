@@ -1,6 +1,7 @@
 /** The agents room: drafts, versions, variables, and the directory that calls go through. */
 export { type AgentSettings, Agents, type AgentsOptions } from "./agents.ts";
 export { AgentDirectory, type CallableAgent } from "./callable.ts";
+export { type Change, diff } from "./diff.ts";
 export { draftProblems, refuseProblems } from "./draft.ts";
 export { type OutputSchema, outputProblems } from "./output-schema.ts";
 export { renderInstructions } from "./template.ts";

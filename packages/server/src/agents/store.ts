@@ -1,4 +1,5 @@
 /** The SQL of agents, their versions and who is invited. */
+import { createHash } from "node:crypto";
 import {
   type AccessMode,
   type Agent,
@@ -112,7 +113,7 @@ type FactsRow = {
   users: string[];
   groups: string[];
 };
-type AgentRow = Omit<Agent, "id" | "owner_id"> & { id: string; owner_id: string };
+type AgentRow = Omit<Agent, "id" | "owner_id" | "revision"> & { id: string; owner_id: string };
 type VersionRow = {
   agent_id: string;
   version: number;
@@ -156,7 +157,22 @@ const toAgent = (row: AgentRow): Agent => ({
   id: fromUuid("agent", row.id),
   owner_id: fromUuid("user", row.owner_id),
   draft: agentConfig.parse(row.draft),
+  revision: revisionOf(row),
 });
+
+/** Made of what is stored, so that servers of different age agree on it. */
+function revisionOf({
+  slug,
+  owner_id,
+  access_mode,
+  api_access,
+  live_version,
+  latest_version,
+  draft,
+}: AgentRow): string {
+  const facts = [slug, owner_id, access_mode, api_access, live_version, latest_version, draft];
+  return createHash("sha256").update(JSON.stringify(facts)).digest("base64url").slice(0, 22);
+}
 
 const toVersion = (row: VersionRow): AgentVersion => ({
   agent_id: fromUuid("agent", row.agent_id),

@@ -100,7 +100,9 @@ describe("an agent", () => {
     const { ownerSecret, create } = await setUp();
     const before = await create("triage", { instructions: "One" });
     const after = await call(ownerSecret, "agents.update", { ...params("triage"), body: { api_access: false } });
-    expect(after).toEqual({ ...before, api_access: false, updated_at: after.updated_at });
+    const { revision, updated_at } = after;
+    expect(after).toEqual({ ...before, api_access: false, revision, updated_at });
+    expect(revision).not.toBe(before.revision);
     expect(await call(ownerSecret, "agents.update", { ...params("triage"), body: {} })).toEqual(after);
   });
 

@@ -1,8 +1,8 @@
 /** Agents, their versions, and the tools they may be given. */
 import type { ToolInfo } from "@callboard/protocol";
-import { type Acts, createAgent, editAgent, listAgents, readAgent, shareAgent } from "../access/index.ts";
+import { type Acts, createAgent, editAgent, type Grant, listAgents, readAgent, shareAgent } from "../access/index.ts";
 import type { Agents } from "../agents/index.ts";
-import type { Sql } from "../storage/index.ts";
+import type { Sql, Transaction } from "../storage/index.ts";
 import type { ApiRequest, Handlers } from "./handler.ts";
 
 export type AgentRooms = {
@@ -34,6 +34,8 @@ type OneAgent = Exclude<AgentRoute, "agents.list" | "agents.create" | "tools.lis
 export function agentHandlers({ sql, acts, agents, tools }: AgentRooms): Pick<Handlers, AgentRoute> {
   const factsIn = (from: Sql, { caller, params }: ApiRequest<OneAgent>) =>
     agents.facts(from, caller.organizationId, params.agent_id);
+  const requireSeen = (tx: Transaction, grant: Grant<"agent.edit">, { headers }: ApiRequest<OneAgent>) =>
+    agents.requireRevision(tx, grant, headers["if-match"]);
   const reader = async (request: ApiRequest<OneAgent>) => readAgent(request.caller, await factsIn(sql, request));
 
   return {
@@ -50,6 +52,7 @@ export function agentHandlers({ sql, acts, agents, tools }: AgentRooms): Pick<Ha
       acts.run(request, "agent.update", request.params.agent_id, async (tx, caller) => {
         const facts = await factsIn(tx, request);
         const edit = editAgent(caller, facts);
+        await requireSeen(tx, edit, request);
         const { draft, ...settings } = request.body;
         if (Object.keys(settings).length > 0) {
           await agents.configure(tx, shareAgent(caller, facts), settings, request.requestId);
@@ -58,20 +61,27 @@ export function agentHandlers({ sql, acts, agents, tools }: AgentRooms): Pick<Ha
       }),
 
     "agents.delete": async (request) => {
-      await acts.run(request, "agent.delete", request.params.agent_id, async (tx, caller) =>
-        agents.delete(tx, shareAgent(caller, await factsIn(tx, request)), request.requestId),
-      );
+      await acts.run(request, "agent.delete", request.params.agent_id, async (tx, caller) => {
+        const facts = await factsIn(tx, request);
+        const share = shareAgent(caller, facts);
+        await requireSeen(tx, editAgent(caller, facts), request);
+        await agents.delete(tx, share, request.requestId);
+      });
     },
 
     "agents.publish": (request) =>
-      acts.run(request, "agent.publish", request.params.agent_id, async (tx, caller) =>
-        agents.publish(tx, editAgent(caller, await factsIn(tx, request)), request.requestId),
-      ),
+      acts.run(request, "agent.publish", request.params.agent_id, async (tx, caller) => {
+        const grant = editAgent(caller, await factsIn(tx, request));
+        await requireSeen(tx, grant, request);
+        return agents.publish(tx, grant, request.requestId);
+      }),
 
     "agents.unpublish": (request) =>
-      acts.run(request, "agent.unpublish", request.params.agent_id, async (tx, caller) =>
-        agents.unpublish(tx, editAgent(caller, await factsIn(tx, request)), request.requestId),
-      ),
+      acts.run(request, "agent.unpublish", request.params.agent_id, async (tx, caller) => {
+        const grant = editAgent(caller, await factsIn(tx, request));
+        await requireSeen(tx, grant, request);
+        return agents.unpublish(tx, grant, request.requestId);
+      }),
 
     "agents.versions": async (request) => agents.versions(sql, await reader(request), request.query),
 
@@ -80,6 +90,7 @@ export function agentHandlers({ sql, acts, agents, tools }: AgentRooms): Pick<Ha
     "agents.activate": (request) =>
       acts.run(request, "agent.activate", request.params.agent_id, async (tx, caller) => {
         const grant = editAgent(caller, await factsIn(tx, request));
+        await requireSeen(tx, grant, request);
         return agents.activate(tx, grant, request.params.version, request.requestId);
       }),
 

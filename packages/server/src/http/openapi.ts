@@ -83,6 +83,10 @@ function toOperation(name: string, route: Route, schemas: Record<string, Schema>
       description,
     });
   }
+  if (route.conditional === true) {
+    const description = "The revision that the caller has seen, in quotes; refused when it is another one now.";
+    parameters.push({ name: "If-Match", in: "header", required: false, schema: { type: "string" }, description });
+  }
   if (route.summary.includes("Prefer: wait")) {
     const description = "`wait=N` waits up to N seconds, at most 60, for the run's end.";
     parameters.push({ name: "Prefer", in: "header", required: false, schema: { type: "string" }, description });
@@ -195,6 +199,7 @@ function toRefusals(route: Route, schemas: Record<string, Schema>): Operation["r
   const codes: ErrorCode[] = [...COMMON, ...(route.errors ?? [])];
   if (route.body !== undefined) codes.push("bad_json", "unsupported_media_type", "body_too_large");
   if (route.multipart === true) codes.push("bad_request");
+  if (route.conditional === true) codes.push("precondition_failed");
   if (route.idempotent === true) codes.push("idempotency_conflict", "idempotency_in_progress");
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of new Set(codes)) {

@@ -31,11 +31,11 @@ describe("agents in files", () => {
       "notes.md": "No agent.",
     });
     const agents = await loadAgents(folder);
-    expect(agents.map(({ slug, accessMode, apiAccess }) => [slug, accessMode, apiAccess])).toEqual([
+    expect(agents.map(({ slug, access_mode, api_access }) => [slug, access_mode, api_access])).toEqual([
       ["private", "invited", false],
       ["triage", "organization", true],
     ]);
-    expect(agents[1]?.config).toMatchObject({
+    expect(agents[1]?.draft).toMatchObject({
       name: "Triage",
       instructions: "",
       tools: [

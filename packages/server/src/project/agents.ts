@@ -3,9 +3,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { AgentFile } from "@callboard/kit";
-import { type AccessMode, type AgentConfig, agentConfig } from "@callboard/protocol";
-
-export type AgentInFile = { slug: string; config: AgentConfig; accessMode: AccessMode; apiAccess: boolean };
+import { createAgent } from "@callboard/protocol";
+import type { AgentInFile } from "./plan.ts";
 
 /** @throws an error that names every file that could not be loaded, and why */
 export async function loadAgents(folder: string): Promise<AgentInFile[]> {
@@ -26,14 +25,23 @@ export async function loadAgents(folder: string): Promise<AgentInFile[]> {
 
 function toAgent(slug: string, file: AgentFile | undefined): AgentInFile {
   if (file?.kind !== "agent") throw new Error("the default export must be defineAgent({…})");
-  const { access_mode: accessMode = "organization", api_access: apiAccess = true, tools, ...rest } = file.definition;
+  const { tools, ...rest } = file.definition;
   const named = tools?.map((tool) => (typeof tool === "string" ? { name: tool } : tool));
-  const parsed = agentConfig.safeParse(named === undefined ? rest : { ...rest, tools: named });
-  if (!parsed.success) {
-    throw new Error(parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
-  }
-  return { slug, config: parsed.data, accessMode, apiAccess };
+  const fields = Object.entries(named === undefined ? rest : { ...rest, tools: named });
+  const draft = Object.fromEntries(fields.filter(([name]) => !isSetting(name)));
+  const settings = Object.fromEntries(fields.filter(([name]) => isSetting(name)));
+  const parsed = createAgent.safeParse({ slug, ...settings, draft });
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path, message }) => {
+    const at = path[0] === "draft" ? path.slice(1) : path[0] === "slug" ? ["the file's name"] : path;
+    return `${at.join(".")}: ${message}`;
+  });
+  throw new Error(problems.join("; "));
 }
+
+/** What belongs to the agent itself and not to a version of it. */
+const isSetting = (name: string): boolean =>
+  name !== "slug" && name !== "draft" && Object.hasOwn(createAgent.shape, name);
 
 async function agentFiles(folder: string): Promise<string[]> {
   try {

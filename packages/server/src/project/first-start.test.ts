@@ -3,14 +3,22 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { agentConfig, scopes } from "@callboard/protocol";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Authenticator, type Caller, listAgents, readAgent, readModels } from "../access/index.ts";
+import {
+  Authenticator,
+  type Caller,
+  editAgent,
+  listAgents,
+  readAgent,
+  readModels,
+  shareAgent,
+} from "../access/index.ts";
 import { Agents } from "../agents/index.ts";
 import type { EnvModel } from "../config/index.ts";
 import { Connections, SecretKeys } from "../models/index.ts";
 import { Database, Wakes } from "../storage/index.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
-import type { AgentInFile } from "./agents.ts";
 import { applyAgents, applyModels, localCredentials, type ProjectRooms, writeCredentials } from "./first-start.ts";
+import type { AgentInFile } from "./plan.ts";
 
 const demo: EnvModel = { slug: "demo", kind: "demo", baseUrl: null, apiKey: null, model: "demo" };
 const local: EnvModel = {
@@ -65,9 +73,9 @@ async function owner(): Promise<Caller> {
 }
 const file = (slug: string, more: Partial<Parameters<typeof agentConfig.parse>[0] & object> = {}): AgentInFile => ({
   slug,
-  config: agentConfig.parse({ name: slug, instructions: "Be kind.", ...more }),
-  accessMode: "organization",
-  apiAccess: true,
+  draft: agentConfig.parse({ name: slug, instructions: "Be kind.", ...more }),
+  access_mode: "organization",
+  api_access: true,
 });
 
 describe("credentials", () => {
@@ -181,8 +189,28 @@ describe("agents of the project", () => {
     expect(agent.draft.instructions).toBe("Be quick.");
   });
 
+  test("that were changed elsewhere are what their files say again, settings included", async () => {
+    await apply(file("helper"), file("triage"));
+    const caller = await owner();
+    const grant = async (slug: string) => {
+      const facts = await rooms.agents.facts(rooms.database, caller.organizationId, slug);
+      return { edit: editAgent(caller, facts), share: shareAgent(caller, facts) };
+    };
+    const { edit, share } = await grant("helper");
+    await rooms.database.transaction(async (tx) => {
+      await rooms.agents.configure(tx, share, { access_mode: "invited", api_access: false }, null);
+      await rooms.agents.unpublish(tx, (await grant("triage")).edit, null);
+    });
+    await apply(file("helper"), file("triage"));
+    expect(await versions(await owner())).toEqual({ helper: [1, 1], triage: [2, 2] });
+    expect(await rooms.agents.get(rooms.database, edit)).toMatchObject({
+      access_mode: "organization",
+      api_access: true,
+    });
+  });
+
   test("that cannot be published stop the start, and nothing of them is left", async () => {
-    await expect(apply(file("broken", { tools: [{ name: "not_here" }] }))).rejects.toMatchObject({
+    await expect(apply(file("fine"), file("broken", { tools: [{ name: "not_here" }] }))).rejects.toMatchObject({
       code: "draft_invalid",
     });
     expect(await versions(await owner())).toEqual({});

@@ -1,8 +1,7 @@
 /** A fresh database becomes a local organization with an owner, a token, model connections and the project's agents. */
 import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { type Agent, type OrganizationId, scopes, type UserId } from "@callboard/protocol";
+import { type OrganizationId, scopes, type UserId } from "@callboard/protocol";
 import {
   type Authenticator,
   type Caller,
@@ -14,12 +13,13 @@ import {
   manageModels,
   readAgent,
   readModels,
+  shareAgent,
 } from "../access/index.ts";
 import type { Agents } from "../agents/index.ts";
 import type { EnvModel } from "../config/index.ts";
 import type { Connections } from "../models/index.ts";
-import type { Database } from "../storage/index.ts";
-import type { AgentInFile } from "./agents.ts";
+import type { Database, Transaction } from "../storage/index.ts";
+import { type AgentInFile, type FoundAgent, planAgent } from "./plan.ts";
 
 /** What `credentials.json` in the data folder says. */
 export type Credentials = {
@@ -141,37 +141,51 @@ export async function applyModels(rooms: ProjectRooms, caller: Caller, models: r
   }
 }
 
-/** Creates the project's agents that are missing, writes changed drafts, and publishes what changed. Deletes nothing. */
-export async function applyAgents(
+/**
+ * Makes the organization's agents those of the project, all or none of them. Deletes nothing.
+ *
+ * @returns ids by slug
+ */
+export function applyAgents(
   rooms: ProjectRooms,
-  caller: Caller,
+  stale: Caller,
   files: readonly AgentInFile[],
 ): Promise<Record<string, string>> {
-  const ids: Record<string, string> = {};
-  for (const file of files) ids[file.slug] = (await applyAgent(rooms, caller, file)).id;
-  return ids;
-}
-
-function applyAgent(
-  { database, authenticator, agents }: ProjectRooms,
-  stale: Caller,
-  file: AgentInFile,
-): Promise<Agent> {
+  const { database, authenticator, agents } = rooms;
   return database.transaction(async (tx) => {
     const caller = await authenticator.hold(stale, tx);
-    const facts = await agents.facts(tx, caller.organizationId, file.slug);
-    if (facts === undefined) {
-      const body = { slug: file.slug, draft: file.config, access_mode: file.accessMode, api_access: file.apiAccess };
-      const made = await agents.create(tx, createAgent(caller), body, null);
-      const madeFacts = await agents.facts(tx, caller.organizationId, made.id);
-      await agents.publish(tx, editAgent(caller, madeFacts), null);
-      return made;
+    const ids: Record<string, string> = {};
+    const toPublish: string[] = [];
+    for (const file of files) {
+      const plan = planAgent(file, await findAgent(rooms, tx, caller, file.slug));
+      if (plan.action === "create") await agents.create(tx, createAgent(caller), plan.body, null);
+      const facts = await agents.facts(tx, caller.organizationId, file.slug);
+      if (plan.action === "update") {
+        const { draft, ...settings } = plan.write;
+        if (Object.keys(settings).length > 0) await agents.configure(tx, shareAgent(caller, facts), settings, null);
+        if (draft !== undefined) await agents.edit(tx, editAgent(caller, facts), draft, null);
+      }
+      if (plan.action === "create" || (plan.action === "update" && plan.publish)) toPublish.push(file.slug);
+      ids[file.slug] = readAgent(caller, facts).subject;
     }
-    const agent = await agents.get(tx, readAgent(caller, facts));
-    const edit = editAgent(caller, facts);
-    const changed = !isDeepStrictEqual(agent.draft, file.config);
-    if (changed) await agents.edit(tx, edit, file.config, null);
-    if (changed || agent.latest_version === 0) await agents.publish(tx, edit, null);
-    return agent;
+    for (const slug of toPublish) {
+      const facts = await agents.facts(tx, caller.organizationId, slug);
+      await agents.publish(tx, editAgent(caller, facts), null);
+    }
+    return ids;
   });
+}
+
+async function findAgent(
+  { agents }: ProjectRooms,
+  tx: Transaction,
+  caller: Caller,
+  slug: string,
+): Promise<FoundAgent | undefined> {
+  const facts = await agents.facts(tx, caller.organizationId, slug);
+  if (facts === undefined) return undefined;
+  const grant = readAgent(caller, facts);
+  const agent = await agents.get(tx, grant);
+  const live = agent.live_version;
+  return { agent, live: live === null ? null : (await agents.version(tx, grant, String(live))).config };
 }

@@ -1,5 +1,5 @@
 /** The project room: what is in files, and a first start. */
-export { type AgentInFile, loadAgents } from "./agents.ts";
+export { loadAgents } from "./agents.ts";
 export {
   applyAgents,
   applyModels,
@@ -10,3 +10,11 @@ export {
   type ProjectRooms,
   writeCredentials,
 } from "./first-start.ts";
+export {
+  type AgentInFile,
+  type AgentPlan,
+  type AgentUpdate,
+  type FoundAgent,
+  planAgents,
+  withoutFile,
+} from "./plan.ts";
