@@ -5,6 +5,7 @@
 import { isIP, connect as netConnect, type Socket } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { AddressRefusedError, FREE_MS, guardedLookup } from "./guard.ts";
+import { isRefusedPort } from "./ports.ts";
 import { isRefusedAddress } from "./ranges.ts";
 
 export type Origin = { secure: boolean; host: string; port: number; allowPrivate: boolean };
@@ -114,6 +115,7 @@ export function openConnection(origin: Origin, user: ConnectionUser): Connection
     if (connection.take(user)) return connection;
   }
   if (isIP(host) !== 0 && isRefusedAddress(host, { allowPrivate })) throw new AddressRefusedError(host);
+  if (isRefusedPort(String(port))) throw new AddressRefusedError(`${host}:${port}`, "has a port of another protocol");
 
   const lookup = guardedLookup({ allowPrivate });
   if (!secure) return new Connection(netConnect({ host, port, lookup, ...socketOptions }), key, user);

@@ -4,6 +4,7 @@ import { request as httpsRequest } from "node:https";
 import { GuardedFetchError } from "./failure.ts";
 import { AddressRefusedError, guardedAgents } from "./guard.ts";
 import { watchIdle } from "./idle.ts";
+import { isRefusedPort } from "./ports.ts";
 
 export type Hop = { url: URL; method: string; headers: Headers; body: Buffer | undefined };
 
@@ -49,6 +50,7 @@ export function exchange(hop: Hop, limits: ExchangeLimits, signal: AbortSignal):
   if (url.protocol !== "http:" && url.protocol !== "https:") {
     return Promise.reject(fail("bad_url", `cannot be fetched over ${url.protocol} expected http: or https:`));
   }
+  if (isRefusedPort(url.port)) return Promise.reject(fail("bad_url", "names a port of another protocol"));
   return new Promise((resolve, reject) => {
     const secure = url.protocol === "https:";
     const agents = guardedAgents(limits);

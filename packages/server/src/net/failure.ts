@@ -2,6 +2,7 @@
 export type FetchFailure =
   | "address_refused"
   | "bad_url"
+  | "not_allowed"
   | "too_many_redirects"
   | "too_large"
   | "timeout"

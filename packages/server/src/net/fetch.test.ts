@@ -124,6 +124,34 @@ describe("guardedFetch", () => {
     expect(await reasonOf(local()(base))).toBe("bad_url");
   });
 
+  test("addresses with a user's name, other texts and other protocols' ports are refused without repeating them", async () => {
+    for (const address of ["http://user:s3cret@1.1.1.1/", "http://s3cret@1.1.1.1/", "s3cret", "http://", "//s3cret/"]) {
+      const error = await local()(address).catch((cause: unknown) => cause);
+      expect(error).toBeInstanceOf(GuardedFetchError);
+      expect(error).toMatchObject({ reason: "bad_url" });
+      expect((error as Error).message).not.toContain("s3cret");
+    }
+    for (const port of [22, 25, 6667]) expect(await reasonOf(local()(`http://127.0.0.1:${port}/`))).toBe("bad_url");
+  });
+
+  test("a list of hosts holds for the first address and for those of redirects", async () => {
+    const seen: (string | undefined)[] = [];
+    const other = await serve((request, response) => {
+      seen.push(request.url);
+      response.end("there");
+    });
+    const base = await serve((request, response) => {
+      if (request.url === "/away") response.writeHead(302, { location: other }).end();
+      else if (request.url === "/here") response.writeHead(302, { location: "/end" }).end();
+      else response.end("here");
+    });
+    const listed = local({ allow: (url) => url.origin === base });
+    expect(await (await listed(`${base}/here`)).text()).toBe("here");
+    expect(await reasonOf(listed(`${base}/away`))).toBe("not_allowed");
+    expect(await reasonOf(listed(other))).toBe("not_allowed");
+    expect(seen).toEqual([]);
+  });
+
   test("a redirect within the origin keeps the headers; one to another origin takes no credentials along", async () => {
     const seen: IncomingMessage["headers"][] = [];
     const other = await serve((request, response) => {

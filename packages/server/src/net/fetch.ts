@@ -4,6 +4,7 @@
  * F1  http and https only; every hop of a redirect goes through the guarded agents.
  * F2  The answer is cut off at a size (after decompression) and at a time.
  * F3  A redirect to another origin takes neither credentials nor cookies nor custom headers along.
+ * F4  What `allow` refuses is not connected to, as the first address and as that of a redirect.
  */
 import { exchange, type Hop } from "./exchange.ts";
 import { GuardedFetchError } from "./failure.ts";
@@ -19,6 +20,8 @@ export type GuardedFetchOptions = GuardOptions & {
   idleTimeoutMs?: number;
   /** Default 5. */
   maxRedirects?: number;
+  /** Asked for the first address and for that of each redirect. Default: any address. */
+  allow?: (url: URL) => boolean;
 };
 
 /** Headers that may follow a redirect to another origin. */
@@ -34,7 +37,7 @@ export function guardedFetch(options: GuardedFetchOptions): typeof fetch {
   const maxRedirects = options.maxRedirects ?? 5;
 
   return async (input, init) => {
-    const request = new Request(input, init);
+    const request = toRequest(input, init);
     const signal = init?.signal ?? request.signal;
     signal.throwIfAborted();
     const startedAt = performance.now();
@@ -49,6 +52,9 @@ export function guardedFetch(options: GuardedFetchOptions): typeof fetch {
     if (!hop.headers.has("accept-encoding")) hop.headers.set("accept-encoding", "gzip, br");
 
     for (let count = 0; ; count++) {
+      if (options.allow?.(hop.url) === false) {
+        throw new GuardedFetchError("not_allowed", `${hop.url.host} is not among the hosts that may be reached`);
+      }
       const answer = await exchange(hop, { allowPrivate, timeoutMs: timeLeftMs(), idleTimeoutMs }, signal);
       const status = answer.message.statusCode ?? 0;
       const location = redirects.has(status) ? answer.message.headers.location : undefined;
@@ -62,6 +68,17 @@ export function guardedFetch(options: GuardedFetchOptions): typeof fetch {
       hop = follow(hop, status, location);
     }
   };
+}
+
+/** The Fetch standard refuses addresses that hold a name and a password; its own message would repeat them. */
+function toRequest(input: RequestInfo | URL, init: RequestInit | undefined): Request {
+  const text = input instanceof Request ? input.url : String(input);
+  if (!URL.canParse(text)) throw new GuardedFetchError("bad_url", "the address is not a URL");
+  const { username, password } = new URL(text);
+  if (username !== "" || password !== "") {
+    throw new GuardedFetchError("bad_url", "the address holds a user's name; send credentials in a header");
+  }
+  return new Request(input, init);
 }
 
 /** The next hop. Source: the HTTP-redirect fetch algorithm of the Fetch standard, with F3 on top. */

@@ -62,12 +62,24 @@ describe("isRefusedAddress", () => {
     },
   );
 
-  test.each(["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fd00:ec2::254", "100.100.100.200"])(
-    "%s hands out credentials and stays refused where private networks are allowed",
-    (address) => {
-      expect(isRefusedAddress(address, open)).toBe(true);
-    },
-  );
+  test.each([
+    "169.254.169.254",
+    "169.254.170.2",
+    "::ffff:169.254.169.254",
+    "::169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::100.100.100.200",
+    "64:ff9b:1::a9fe:a9fe",
+    "2002:a9fe:a9fe::1",
+    "2002:a83f:8110::",
+    "fd00:ec2::254",
+    "fd00:ec2::254%eth0",
+    "fd20:ce::254",
+    "100.100.100.200",
+    "::ffff:168.63.129.16",
+  ])("%s hands out credentials and stays refused where private networks are allowed", (address) => {
+    expect(isRefusedAddress(address, open)).toBe(true);
+  });
 
   test("an IPv4-mapped or NAT64 form of any IPv4 address is refused", () => {
     fc.assert(
@@ -107,6 +119,17 @@ describe("guardedLookup", () => {
   test("refuses a name when one of its addresses is private", async () => {
     await expect(look(strict, resolving("1.1.1.1", "127.0.0.1"), true)).rejects.toThrow(AddressRefusedError);
     await expect(look(strict, resolving("1.1.1.1", "10.0.0.1"), false)).rejects.toThrow(AddressRefusedError);
+  });
+
+  test("asks the resolver once for each connection, so nothing is resolved again after the check", async () => {
+    const answers = ["1.1.1.1", "127.0.0.1"];
+    let asked = 0;
+    const rebinding = ((name: string, options: object, done: Parameters<typeof lookup>[2]) =>
+      (resolving(answers[asked++] as string) as (...args: unknown[]) => void)(name, options, done)) as typeof lookup;
+    expect(await look(strict, rebinding, false)).toBe("1.1.1.1");
+    expect(asked).toBe(1);
+    await expect(look(strict, rebinding, false)).rejects.toThrow(AddressRefusedError);
+    expect(asked).toBe(2);
   });
 
   test("refuses a name without addresses", async () => {

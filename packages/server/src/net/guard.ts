@@ -27,8 +27,8 @@ export type GuardOptions = {
 export class AddressRefusedError extends Error {
   readonly host: string;
 
-  constructor(host: string) {
-    super(`the address of ${host} is not on the public internet; connections to it are not allowed`);
+  constructor(host: string, why = "is not on the public internet") {
+    super(`the address of ${host} ${why}; connections to it are not allowed`);
     this.name = "AddressRefusedError";
     this.host = host;
   }

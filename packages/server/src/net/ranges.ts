@@ -45,14 +45,28 @@ const internal: readonly Range[] = [
 
 /** Addresses that hand out a machine's credentials. They stay refused where private networks are allowed. */
 const metadata: readonly Range[] = [
-  ["169.254.0.0", 16, "ipv4"], // AWS, Azure, Google, Oracle and others, container credentials
-  ["100.100.100.200", 32, "ipv4"], // Alibaba
-  ["168.63.129.16", 32, "ipv4"], // Azure's host, a public address
-  ["192.0.0.192", 32, "ipv4"], // Oracle
+  ...[
+    ["169.254.0.0", 16], // AWS, Azure, Google, Oracle and others, container credentials
+    ["100.100.100.200", 32], // Alibaba
+    ["168.63.129.16", 32], // Azure's host, a public address
+    ["192.0.0.192", 32], // Oracle
+  ].flatMap(([network, prefix]) => carried(network as string, prefix as number)),
   ["fd00:ec2::", 32, "ipv6"], // AWS
   ["fd20:ce::254", 128, "ipv6"], // Google
-  ["64:ff9b::a9fe:0", 112, "ipv6"], // 169.254.0.0/16 behind NAT64
+  ["64:ff9b:1::", 48, "ipv6"], // a local NAT64 may lead to any of these
 ];
+
+/** An IPv4 range and the forms in which IPv6 carries it: compatible, NAT64, 6to4. Mapped ones BlockList knows. */
+function carried(network: string, prefix: number): Range[] {
+  const [a, b, c, d] = network.split(".").map(Number) as [number, number, number, number];
+  const words = `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+  return [
+    [network, prefix, "ipv4"],
+    [`::${words}`, 96 + prefix, "ipv6"],
+    [`64:ff9b::${words}`, 96 + prefix, "ipv6"],
+    [`2002:${words}::`, 16 + prefix, "ipv6"],
+  ];
+}
 
 function listOf(ranges: readonly Range[]): BlockList {
   const list = new BlockList();
