@@ -7,6 +7,15 @@ export {
   type VariablesOf,
 } from "./agent.ts";
 export {
+  type ConfigDefinition,
+  type ConfigFile,
+  defineConfig,
+  type HttpAllowance,
+  type McpServerConfig,
+  type McpToolPolicy,
+  type WorkspaceConfig,
+} from "./config.ts";
+export {
   type CompletedRun,
   defineEndpoint,
   type Endpoint,

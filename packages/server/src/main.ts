@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type App, createApp } from "./app.ts";
-import { type Config, readConfig } from "./config/index.ts";
+import { type Config, loadConfig } from "./config/index.ts";
 import type { LoadedEndpoint } from "./endpoints/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
 import { SecretKeys } from "./models/index.ts";
@@ -19,7 +19,7 @@ import { Database, migrate, startPostgres } from "./storage/index.ts";
 
 /** `npm start`: an embedded database unless there is one, a local organization, the example project. */
 export async function startDev(): Promise<void> {
-  const config = readConfig(process.env, "dev");
+  const config = await loadConfig(process.env, "dev");
   const log = createLogger(config.logLevel);
   await mkdir(config.dataDir, { recursive: true });
   const postgres =
@@ -46,9 +46,9 @@ export async function startDev(): Promise<void> {
 
 /** `callboard serve`: production. Any number of these share one database. */
 export async function startServe(): Promise<void> {
-  const config = readConfig(process.env, "serve");
+  const config = await loadConfig(process.env, "serve");
   const log = createLogger(config.logLevel);
-  const databaseUrl = config.databaseUrl as string; // readConfig asks for both
+  const databaseUrl = config.databaseUrl as string; // loadConfig asks for both
   await migrate(databaseUrl);
   const app = await createApp(config, databaseUrl, config.secretKey as string, log);
   const port = await app.server.listen(config.port, config.host);

@@ -1,7 +1,11 @@
-/** Settings from the environment, checked at start; all problems are told at once. */
+/** Settings from the environment and `callboard.config.ts`, checked at start; all problems are told at once. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
+import { noProjectFile, type ProjectFile, readProjectFile } from "./project-file.ts";
+
+export type { HttpRule, LocalMcp, McpToolRule, ProjectFile, RemoteMcp, WorkspaceLimits } from "./project-file.ts";
+export { noProjectFile } from "./project-file.ts";
 
 export type Role = "all" | "api" | "worker";
 
@@ -38,6 +42,8 @@ export type Config = {
   prices: Prices;
   /** Model connections of the local organization. */
   models: EnvModel[];
+  /** What `callboard.config.ts` of the project says. */
+  file: ProjectFile;
 };
 
 /** What models cost; `models/prices.ts` has the list prices. */
@@ -64,9 +70,32 @@ class ConfigError extends Error {
 
 type Env = Record<string, string | undefined>;
 
-/** @throws ConfigError that names every wrong variable */
+/**
+ * The environment and the project's file.
+ *
+ * @throws ConfigError that names every wrong variable and field
+ */
+export async function loadConfig(env: Env, mode: "dev" | "serve"): Promise<Config> {
+  const problems: string[] = [];
+  const config = gather(env, mode, problems);
+  config.file = await readProjectFile(config.project, (text) => problems.push(text));
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+/**
+ * The environment alone.
+ *
+ * @throws ConfigError that names every wrong variable
+ */
 export function readConfig(env: Env, mode: "dev" | "serve"): Config {
   const problems: string[] = [];
+  const config = gather(env, mode, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+function gather(env: Env, mode: "dev" | "serve", problems: string[]): Config {
   const read = new Reader(env, problems);
   const config: Config = {
     host: read.text("HOST") ?? "127.0.0.1",
@@ -95,6 +124,7 @@ export function readConfig(env: Env, mode: "dev" | "serve"): Config {
     postgresBin: read.text("CALLBOARD_POSTGRES_BIN"),
     prices: readPrices(read),
     models: envModels(read),
+    file: noProjectFile,
   };
   if (mode === "serve" && config.databaseUrl === undefined) {
     problems.push("DATABASE_URL is missing: expected postgresql://user:password@host:port/database");
@@ -107,7 +137,6 @@ export function readConfig(env: Env, mode: "dev" | "serve"): Config {
   if (config.databaseUrl !== undefined && !/^postgres(ql)?:\/\//.test(config.databaseUrl)) {
     problems.push("DATABASE_URL must start with postgresql://");
   }
-  if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
 

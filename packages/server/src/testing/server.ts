@@ -1,5 +1,5 @@
 /** The whole server for tests: a fresh database, a scripted model, a listening socket, an owner with a token. */
-import type { AgentDefinition, Endpoint, Tool } from "@callboard/kit";
+import type { AgentDefinition, ConfigDefinition, Endpoint, Tool } from "@callboard/kit";
 import {
   type CreateToken,
   newId,
@@ -11,7 +11,7 @@ import {
 } from "@callboard/protocol";
 import { issueToken } from "../access/index.ts";
 import { type App, createApp } from "../app.ts";
-import { readConfig } from "../config/index.ts";
+import { loadConfig } from "../config/index.ts";
 import { createLogger } from "../log/index.ts";
 import { SecretKeys } from "../models/index.ts";
 import { applyAgents, createOwner, loadAgents } from "../project/index.ts";
@@ -30,6 +30,8 @@ export type TestServerOptions = {
   /** Endpoints of the project, by name. */
   // biome-ignore lint/suspicious/noExplicitAny: endpoints of every schema
   endpoints?: Record<string, Endpoint<any, any>>;
+  /** The project's `callboard.config.mjs`. */
+  config?: ConfigDefinition;
   /** Takes the lines of the log in the place of standard output. */
   onLog?: (line: string) => void;
 };
@@ -73,7 +75,7 @@ export type TestServer = TestOrganization & {
 export async function startTestServer(options: TestServerOptions = {}): Promise<TestServer> {
   const database = await createTestDatabase();
   const model = await startScriptedModel();
-  const project = await writeProject(options.tools ?? {}, options.agents ?? {}, options.endpoints ?? {});
+  const project = await writeProject(options);
   const env = {
     DATABASE_URL: database.url,
     CALLBOARD_SECRET_KEY: SecretKeys.generate(),
@@ -83,7 +85,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     CALLBOARD_POOL_SIZE: "6",
     ...options.env,
   };
-  const config = readConfig(env, "serve");
+  const config = await loadConfig(env, "serve");
   const log = createLogger(config.logLevel, options.onLog);
   const begin = () => createApp(config, database.url, env.CALLBOARD_SECRET_KEY, log);
   const app = await begin();
