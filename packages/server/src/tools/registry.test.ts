@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadTools } from "./registry.ts";
+import { toolsOf } from "./fixture.ts";
 
 /** Files of a project import the kit as an author's would; here by its place in this repository. */
 const kit = pathToFileURL(join(import.meta.dirname, "../../../kit/src/index.ts")).href;
@@ -43,7 +43,7 @@ describe("a project's tools", () => {
       "notes.md": "Not a tool.",
       ".hidden.ts": "throw new Error('hidden');",
     });
-    const tools = await loadTools(folder);
+    const tools = await toolsOf(folder);
     const names = [...builtIn, "search_tickets", "zip"].sort();
     expect([...tools.names()].sort()).toEqual(names);
     expect(tools.get("search_tickets")?.definition.description).toBe("Searches.");
@@ -59,8 +59,8 @@ describe("a project's tools", () => {
   });
 
   test("may be none at all", async () => {
-    expect([...(await loadTools(null)).names()].sort()).toEqual(builtIn);
-    expect([...(await loadTools(join(root, "not-there"))).names()].sort()).toEqual(builtIn);
+    expect([...(await toolsOf()).names()].sort()).toEqual(builtIn);
+    expect([...(await toolsOf(join(root, "not-there"))).names()].sort()).toEqual(builtIn);
   });
 
   test("that cannot be loaded are all named, each with its reason", async () => {
@@ -72,7 +72,7 @@ describe("a project's tools", () => {
       "shapeless.ts": toolText("No schema.").replace(/inputJsonSchema:.*\n/, "\n"),
       "good.ts": toolText("Good."),
     });
-    const error = await loadTools(folder).then(
+    const error = await toolsOf(folder).then(
       () => new Error("it loaded"),
       (cause: Error) => cause,
     );
@@ -89,7 +89,7 @@ describe("a project's tools", () => {
 });
 
 test("built-in tools show the model what they take", async () => {
-  const tools = await loadTools(null);
+  const tools = await toolsOf();
   expect(tools.get("read_file")?.inputSchema).toMatchObject({
     type: "object",
     properties: { file_id: { type: "string" }, offset: { type: "integer" } },

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { JsonSchema, Tool, ToolDefinition } from "@callboard/kit";
 import type { ToolInfo } from "@callboard/protocol";
+import type { ProjectFile } from "../config/index.ts";
+import { httpTools } from "./http.ts";
 import { fileTools } from "./thread-files.ts";
 
 export type LoadedTool = {
@@ -41,14 +43,22 @@ export class ToolRegistry {
   }
 }
 
+export type ToolSettings = {
+  /** The project's folder; null for the built-in tools alone. */
+  project: string | null;
+  file: ProjectFile;
+  allowPrivateNetwork: boolean;
+};
+
 /**
  * Loads `tools/*.ts` of a project beside the built-in tools.
  *
- * @param folder the project's folder; null for the built-in tools alone
  * @throws an error that names every file that could not be loaded, and why
  */
-export async function loadTools(folder: string | null): Promise<ToolRegistry> {
-  const tools: LoadedTool[] = Object.entries(fileTools).map(([name, tool]) => loaded(name, tool));
+export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
+  const { project: folder, file: config, allowPrivateNetwork: allowPrivate } = settings;
+  const builtIn = { ...fileTools, ...httpTools(config.http.allow, { allowPrivate }) };
+  const tools: LoadedTool[] = Object.entries(builtIn).map(([name, tool]) => loaded(name, tool));
   const problems: string[] = [];
   for (const file of folder === null ? [] : await toolFiles(join(folder, "tools"))) {
     const path = join(folder as string, "tools", file);

@@ -2,9 +2,9 @@ import type { ToolContext, ToolFiles } from "@callboard/kit";
 import { type File, type FileId, newId } from "@callboard/protocol";
 import { describe, expect, test } from "vitest";
 import { callTool, checkInput } from "./call.ts";
-import { loadTools } from "./registry.ts";
+import { toolsOf } from "./fixture.ts";
 
-const tools = await loadTools(null);
+const tools = await toolsOf();
 
 /** The files of one thread, in memory: what the engine gives is tested there. */
 class MemoryFiles implements ToolFiles {
