@@ -1,9 +1,9 @@
-/** Acts that manage something: one transaction, a caller read anew in it, refusals in the audit log. */
+/** Acts that manage something: one transaction of one tenant, a caller read anew in it, refusals in the audit log. */
 import { CallboardError, type RequestId } from "@callboard/protocol";
 import type { Database, Transaction } from "../storage/index.ts";
 import { type AuditAction, audit } from "./audit.ts";
 import type { Authenticator } from "./authenticate.ts";
-import type { Caller } from "./caller.ts";
+import { type Caller, scopeOf } from "./caller.ts";
 
 /** What an act needs to know of a request. */
 export type ActRequest = { readonly caller: Caller; readonly requestId: RequestId };
@@ -29,7 +29,7 @@ export class Acts {
    */
   run<T>(request: ActRequest, action: AuditAction, target: string, work: Work<T>): Promise<T> {
     return this.#audited(request, action, target, () =>
-      this.#database.transaction((tx) => this.#held(request, tx, work)),
+      this.#database.tenant(scopeOf(request.caller), (tx) => this.#held(request, tx, work)),
     );
   }
 

@@ -1,5 +1,15 @@
 /** Who is asking, known from a token. There is no null caller. */
-import type { AgentId, GroupId, OrganizationId, Role, Scope, TokenId, UserId } from "@callboard/protocol";
+import {
+  type AgentId,
+  type GroupId,
+  type OrganizationId,
+  type Role,
+  type Scope,
+  type TokenId,
+  toUuid,
+  type UserId,
+} from "@callboard/protocol";
+import type { TenantScope } from "../storage/index.ts";
 
 export type Caller = {
   readonly organizationId: OrganizationId;
@@ -27,3 +37,14 @@ export type Caller = {
 
 /** The id a caller's things are stored under: the person, or the service token. */
 export const principalId = (caller: Caller): UserId | TokenId => caller.userId ?? caller.tokenId;
+
+/** Whose rows a request of this caller may see in the database. */
+export const scopeOf = (
+  caller: Pick<Caller, "organizationId" | "userId" | "tokenId">,
+  documents: TenantScope["documents"] & string = "granted",
+): TenantScope => ({
+  organization: toUuid(caller.organizationId),
+  user: caller.userId === null ? null : toUuid(caller.userId),
+  service: caller.userId === null ? toUuid(caller.tokenId) : null,
+  documents,
+});

@@ -2,7 +2,7 @@
 export { type ActRequest, Acts } from "./acts.ts";
 export { type Actor, type AuditAction, audit, listAudit, type NewEntry } from "./audit.ts";
 export { Authenticator, type AuthenticatorOptions } from "./authenticate.ts";
-export { type Caller, principalId } from "./caller.ts";
+export { type Caller, principalId, scopeOf } from "./caller.ts";
 export {
   type AgentFacts,
   attributeTo,

@@ -164,9 +164,12 @@ const personById = statement(
 type MemberRow = Omit<Member, "user_id"> & { user_id: string };
 const toMember = (row: MemberRow): Member => ({ ...row, user_id: fromUuid("user", row.user_id) });
 
+/** As the server: the person may be known from another organization. */
 async function findOrCreateUser(tx: Transaction, { email, name }: { email: string; name: string }): Promise<UserId> {
-  const made = await tx.row<{ id: string }>(insertUser, [toUuid(newId("user")), email, name]);
-  const found = made ?? (await tx.row<{ id: string }>(userByEmail, [email]));
+  const found = await tx.asServer(async (sql) => {
+    const made = await sql.row<{ id: string }>(insertUser, [toUuid(newId("user")), email, name]);
+    return made ?? (await sql.row<{ id: string }>(userByEmail, [email]));
+  });
   if (found === undefined) throw new CallboardError("unavailable", "the person was removed just now; try again");
   return fromUuid("user", found.id);
 }

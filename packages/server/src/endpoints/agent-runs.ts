@@ -17,7 +17,7 @@ import {
   userMessageInput,
   type VariableValue,
 } from "@callboard/protocol";
-import { type Caller, invalidRequest, principalId, requireStorable } from "../access/index.ts";
+import { type Caller, invalidRequest, principalId, requireStorable, scopeOf } from "../access/index.ts";
 import {
   answersUnder,
   type CallWorld,
@@ -168,7 +168,7 @@ export class AgentRuns {
       throw new CallboardError("not_found", "there is no such thread of this agent for this caller");
     }
     const event = { type: "user.message" as const, content, on_active_run: "enqueue" as const };
-    const run = await world.database.transaction(async (tx) => {
+    const run = await world.database.tenant(scopeOf(caller), async (tx) => {
       if (key !== null) await reserve(tx, caller, key, toUuid(id));
       const { events } = await sendTo(world, tx, caller, id, [event], variables);
       const started = events[0]?.run as Run;

@@ -13,7 +13,7 @@ import {
   toFile,
 } from "../files/index.ts";
 import type { Logger } from "../log/index.ts";
-import { type RunKey, type RunRow, ThreadLog } from "../runs/index.ts";
+import { type RunKey, type RunRow, runScope, ThreadLog } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
 import type { Standing } from "./authority.ts";
 import { RunStop } from "./stop.ts";
@@ -104,7 +104,7 @@ async function writeArtifact(
     })(),
     maxFileBytes,
   );
-  return database.transaction(async (tx) => {
+  return database.tenant(runScope(key, row.principal), async (tx) => {
     const at = services.now().toISOString();
     const log = await ThreadLog.lock(tx, key.organizationId, key.threadId, at);
     if (log === undefined || log.row.active_run_id !== key.run || log.row.active_fence !== fence) {

@@ -20,7 +20,14 @@ import {
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import { type Context, Hono } from "hono";
-import { type Authenticator, type Caller, invalidRequest, requireScope, requireStorable } from "../access/index.ts";
+import {
+  type Authenticator,
+  type Caller,
+  invalidRequest,
+  requireScope,
+  requireStorable,
+  scopeOf,
+} from "../access/index.ts";
 import { idempotencyKey, reserve, store, storedAnswer, waitSeconds } from "../calls/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { SecretKeys } from "../models/index.ts";
@@ -181,7 +188,7 @@ class Request {
     }
     const key = this.#idempotency;
     const thread = parseId("thread", this.#params.thread_id ?? "");
-    return database.transaction(async (tx) => {
+    return database.tenant(scopeOf(this.#caller), async (tx) => {
       if (key !== null) await reserve(tx, this.#caller, key, thread === undefined ? null : toUuid(thread));
       const text = JSON.stringify(await work(tx));
       if (key !== null) {

@@ -21,7 +21,7 @@ import {
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
-import { type Caller, callEndpoint, principalId } from "../access/index.ts";
+import { type Caller, callEndpoint, principalId, scopeOf } from "../access/index.ts";
 import { forget, idempotencyKey, reserve, store, storedAnswer } from "../calls/index.ts";
 import {
   answerCall,
@@ -164,7 +164,7 @@ class EndpointCall {
       outcome = await this.#call(caller, request, toJob(held).job_id);
     } finally {
       const kept = outcome === undefined || this.#outgoing.destroyed ? undefined : toKept(outcome);
-      await database.transaction(async (tx) => {
+      await database.tenant(scopeOf(caller), async (tx) => {
         if (!(await removeJob(tx, held))) return; // another request has taken the call over
         if (kept === undefined) await forget(tx, caller, key);
         else await store(tx, caller, key, kept);
@@ -197,7 +197,7 @@ class EndpointCall {
         });
       }
       try {
-        return await world.database.transaction(async (tx) => {
+        return await world.database.tenant(scopeOf(caller), async (tx) => {
           await reserve(tx, caller, key, null);
           const id = newId("job");
           await store(tx, caller, key, { status: UNDER_WAY, text: id });
@@ -245,7 +245,7 @@ class EndpointCall {
         return;
       }
       try {
-        const row = await world.database.transaction(async (tx) => {
+        const row = await world.database.tenant(scopeOf(caller), async (tx) => {
           if (key !== null) await reserve(tx, caller, key, null);
           const accepted = await jobs.accept(tx, asked);
           if (key !== null) await store(tx, caller, key, { status: 202, text: JSON.stringify(toAccepted(accepted)) });

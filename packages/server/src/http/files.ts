@@ -16,7 +16,7 @@ import {
   type UploadFile,
 } from "@callboard/protocol";
 import busboy from "busboy";
-import { type Caller, invalidRequest, principalId, requireScope } from "../access/index.ts";
+import { type Caller, invalidRequest, principalId, requireScope, scopeOf } from "../access/index.ts";
 import { callable, toRead, toWrite } from "../calls/index.ts";
 import {
   completeBlob,
@@ -32,7 +32,7 @@ import {
   toFile,
 } from "../files/index.ts";
 import { lockLog } from "../runs/index.ts";
-import { decodeCursor, type Transaction, toPage } from "../storage/index.ts";
+import { decodeCursor, type Sql, type Transaction, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
 import type { World } from "./world.ts";
 
@@ -56,7 +56,9 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
     const { caller } = request;
     requireScope(caller, deed === "read" ? "threads:read" : "threads:write");
     const id = parseId("file", request.params.file_id);
-    const row = id === undefined ? undefined : await findFile(database, toUuid(caller.organizationId), toUuid(id));
+    const find = (sql: Sql) =>
+      id === undefined ? undefined : findFile(sql, toUuid(caller.organizationId), toUuid(id));
+    const row = await database.tenant(scopeOf(caller), async (tx) => find(tx));
     if (row === undefined) throw noFile();
     if (row.thread_id === null) {
       if (row.created_by_id !== toUuid(principalId(caller))) throw noFile();
@@ -92,7 +94,9 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
       const { query } = request;
       const { organization, thread } = await toRead(world, request, request.params.thread_id);
       const before = decodeCursor(query.cursor, "uuid") ?? null;
-      const rows = await listFiles(database, organization, thread, query.kind ?? null, before, query.limit + 1);
+      const rows = await database.tenant(scopeOf(request.caller), (tx) =>
+        listFiles(tx, organization, thread, query.kind ?? null, before, query.limit + 1),
+      );
       return toPage(rows, query.limit, (row) => row.id, toFile);
     },
 
@@ -120,7 +124,7 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
     "files.delete": async (request) => {
       const row = await seen(request, "write");
       const { caller } = request;
-      await database.transaction(async (tx) => {
+      await database.tenant(scopeOf(caller), async (tx) => {
         const log =
           row.thread_id === null
             ? undefined

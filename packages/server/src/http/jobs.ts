@@ -1,8 +1,8 @@
 /** Jobs: read, wait for, cancel. */
 import { CallboardError, isJobEnded, type Job, parseId, toUuid } from "@callboard/protocol";
-import { audit, cancelJob, type JobDecision, readJob } from "../access/index.ts";
+import { audit, cancelJob, type JobDecision, readJob, scopeOf } from "../access/index.ts";
 import { findJob, type JobRow, type Jobs, toFacts, toJob } from "../endpoints/index.ts";
-import type { Database } from "../storage/index.ts";
+import type { Database, Sql } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
 
 export type JobRooms = { database: Database; jobs: Jobs };
@@ -15,7 +15,8 @@ export function jobHandlers({ database, jobs }: JobRooms): Pick<Handlers, "jobs.
     action: "job.read_as_admin" | "job.cancel_as_admin",
   ): Promise<JobRow> {
     const id = parseId("job", params.job_id);
-    const row = id === undefined ? undefined : await findJob(database, toUuid(caller.organizationId), toUuid(id));
+    const find = (sql: Sql) => (id === undefined ? undefined : findJob(sql, toUuid(caller.organizationId), toUuid(id)));
+    const row = await database.tenant(scopeOf(caller), async (tx) => find(tx));
     const { asAdmin, grant } = decide(row);
     if (asAdmin) {
       await audit(database, { actor: { caller }, action, target: grant.subject, outcome: "done", requestId });

@@ -1,9 +1,18 @@
 /** Runs: start and wait, list, cancel, read what was said. */
 import { type AgentConfig, CallboardError, fromUuid, parseId, type Run, toUuid } from "@callboard/protocol";
-import { audit, isAdmin, principalId, rawRun, readThread, requireScope, writeThread } from "../access/index.ts";
+import {
+  audit,
+  isAdmin,
+  principalId,
+  rawRun,
+  readThread,
+  requireScope,
+  scopeOf,
+  writeThread,
+} from "../access/index.ts";
 import { callable, sendTo, start, toWrite, waitForEnd } from "../calls/index.ts";
 import { cancelRun, findRun, listRuns, type RunRow, readTranscript, startThread, toRun } from "../runs/index.ts";
-import { decodeCursor, toPage } from "../storage/index.ts";
+import { decodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
 import type { World } from "./world.ts";
 
@@ -133,9 +142,10 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
 
     "runs.cancel": async (request) => {
       const row = await seen(request, "write");
-      const { organizationId } = request.caller;
+      const { caller } = request;
       const [thread, run] = [fromUuid("thread", row.thread_id), fromUuid("run", row.id)];
-      return toRun(await database.transaction((tx) => cancelRun(tx, world, organizationId, thread, run)));
+      const cancel = (tx: Transaction) => cancelRun(tx, world, caller.organizationId, thread, run);
+      return toRun(await database.tenant(scopeOf(caller), cancel));
     },
 
     "runs.transcript": async (request) => {

@@ -1,6 +1,6 @@
 /** Threads and their logs. */
 import { CallboardError, fromUuid, isTerminal, parseId, type RunId, toUuid } from "@callboard/protocol";
-import { audit, type Caller, isAdmin, principalId, requireScope, seeAgent } from "../access/index.ts";
+import { audit, type Caller, isAdmin, principalId, requireScope, scopeOf, seeAgent } from "../access/index.ts";
 import { callable, sendTo, start, toRead, toWrite } from "../calls/index.ts";
 import { eventPage, findEndOfRun, type LogKey } from "../events/index.ts";
 import { findRun, removeThread, setArchived, toRun, updateThread } from "../runs/index.ts";
@@ -78,7 +78,9 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
 
     "threads.update": async (request) => {
       const { id } = await toWrite(world, request, request.params.thread_id);
-      return database.transaction((tx) => updateThread(tx, world, request.caller.organizationId, id, request.body));
+      return database.tenant(scopeOf(request.caller), (tx) =>
+        updateThread(tx, world, request.caller.organizationId, id, request.body),
+      );
     },
 
     "threads.archive": (request) => archive(world, request, true),
@@ -87,7 +89,7 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
     "threads.delete": async (request) => {
       const { caller, requestId } = request;
       const { id } = await toWrite(world, request, request.params.thread_id);
-      await database.transaction(async (tx) => {
+      await database.tenant(scopeOf(caller), async (tx) => {
         await removeThread(tx, world, caller.organizationId, id);
         await audit(tx, { actor: { caller }, action: "thread.delete", target: id, outcome: "done", requestId });
       });
@@ -146,5 +148,7 @@ async function archive(world: World, request: ApiRequest<"threads.archive" | "th
   const { caller } = request;
   const { id } = await toWrite(world, request, request.params.thread_id);
   const by = { kind: caller.kind, id: principalId(caller) };
-  return world.database.transaction((tx) => setArchived(tx, world, caller.organizationId, id, archived, by));
+  return world.database.tenant(scopeOf(caller), (tx) =>
+    setArchived(tx, world, caller.organizationId, id, archived, by),
+  );
 }

@@ -22,7 +22,7 @@ export {
   updateThread,
 } from "./manage.ts";
 export { sweepDeltas } from "./retention.ts";
-export { keyOf, type Principal, type RunInput, type RunKey, type RunRow, runError, toRun } from "./run.ts";
+export { keyOf, type Principal, type RunInput, type RunKey, type RunRow, runError, runScope, toRun } from "./run.ts";
 export { type SendDeps, type SendRequest, sendEvents } from "./send.ts";
 export { principalOf, type StartDeps, type StartRequest, startThread } from "./start.ts";
 export { StartBatch } from "./start-batch.ts";

@@ -15,9 +15,11 @@ import {
   type Scope,
   type ThreadId,
   type TokenId,
+  toUuid,
   type UserId,
   type VariableValue,
 } from "@callboard/protocol";
+import type { TenantScope } from "../storage/index.ts";
 
 /** The names one run is written under: ids for the wire, uuids for the database. */
 export type RunKey = {
@@ -39,6 +41,13 @@ export type Principal = {
   readonly groups: readonly string[];
   readonly scopes: readonly Scope[];
 };
+
+/** Whose rows the run may see in the database. */
+export const runScope = (key: RunKey, { userId, tokenId }: Principal): TenantScope => ({
+  organization: key.organization,
+  user: userId === null ? null : toUuid(userId),
+  service: userId === null ? toUuid(tokenId) : null,
+});
 
 /** A message a run answers. */
 export type RunInput = { content: ContentPart[]; seq: number };

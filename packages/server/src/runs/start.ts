@@ -12,7 +12,7 @@ import {
   type UserId,
   type VariableValue,
 } from "@callboard/protocol";
-import { type Caller, principalId } from "../access/index.ts";
+import { type Caller, principalId, scopeOf } from "../access/index.ts";
 import { type Feed, type NewEvent, newEvent } from "../events/index.ts";
 import type { Database } from "../storage/index.ts";
 import { type ThreadRow, threadLinks, toThread } from "../threads/index.ts";
@@ -185,7 +185,7 @@ async function write(
   const outcome =
     files === null
       ? await deps.batch.add(start)
-      : await deps.database.transaction(async (tx) => {
+      : await deps.database.tenant(scopeOf(request.caller), async (tx) => {
           const written = await startIn(tx, start);
           if (written === "started")
             await files.move(tx, { organization: thread.organization_id, thread: thread.id }, at);

@@ -32,6 +32,40 @@ export interface Sql {
 /** A transaction; `after` registers what happens once it has committed, such as waking others. */
 export interface Transaction extends Sql {
   after(effect: () => void): void;
+  /**
+   * Runs `work` in the same transaction as the server itself, which sees every tenant: for the few things that no
+   * tenant owns, such as a person who is in several organizations.
+   */
+  asServer<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+}
+
+/** Whose rows a transaction may see: uuids. */
+export type TenantScope = {
+  readonly organization: string;
+  /** The person it works for; null for nobody. */
+  readonly user: string | null;
+  /** The service token it works for, where no person is behind it. */
+  readonly service: string | null;
+  /** `all`: an admin manages documents. Else those that were granted to the person or the service. */
+  readonly documents?: "granted" | "all";
+};
+
+/** Owns nothing, logs in nowhere; see `protect.ts`. */
+export const TENANT_ROLE = "callboard_tenant";
+
+/** One message for the server: `begin`, then who it is for, until the transaction ends. */
+function beginTenant({ organization, user, service, documents = "granted" }: TenantScope): string {
+  return `begin; select set_config('role', '${TENANT_ROLE}', true),
+    set_config('callboard.organization', '${uuid(organization)}', true),
+    set_config('callboard.user', '${user === null ? "" : uuid(user)}', true),
+    set_config('callboard.service', '${service === null ? "" : uuid(service)}', true),
+    set_config('callboard.documents', '${documents === "all" ? "all" : "granted"}', true)`;
+}
+
+/** It stands in the text of a statement, so it is what it says. */
+function uuid(text: string): string {
+  if (!/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)) throw new TypeError("a tenant scope takes uuids");
+  return text;
 }
 
 // Numbers beyond 2^53 do not occur: counters, sizes and micro-dollars.
@@ -84,30 +118,54 @@ function unavailable(error: unknown): never {
 
 class Client implements Sql {
   protected readonly queryable: pg.Pool | pg.PoolClient | pg.Client;
+  /**
+   * PostgreSQL plans a prepared statement anew whenever it meets it under another role than before: each role
+   * has its own name for it.
+   */
+  protected suffix = "";
+
   constructor(queryable: pg.Pool | pg.PoolClient | pg.Client) {
     this.queryable = queryable;
   }
   async rows<Row>(statement: Statement, values: readonly unknown[] = []): Promise<Row[]> {
-    return (await this.queryable.query({ name: statement.name, text: statement.text, values: values as unknown[] }))
-      .rows;
+    return (await this.#query(statement, values)).rows;
   }
   async row<Row>(statement: Statement, values: readonly unknown[] = []): Promise<Row | undefined> {
     return (await this.rows<Row>(statement, values))[0];
   }
   async run(statement: Statement, values: readonly unknown[] = []): Promise<number> {
-    const { rowCount } = await this.queryable.query({
-      name: statement.name,
-      text: statement.text,
-      values: values as unknown[],
-    });
-    return rowCount ?? 0;
+    return (await this.#query(statement, values)).rowCount ?? 0;
+  }
+  #query({ name, text }: Statement, values: readonly unknown[]): Promise<pg.QueryResult> {
+    // Without a name it is not kept, so there is nothing to tell apart.
+    return this.queryable.query({ name: name === "" ? "" : name + this.suffix, text, values: values as unknown[] });
   }
 }
 
+const TENANT_SUFFIX = "@tenant";
+
 class PoolTransaction extends Client implements Transaction {
   readonly effects: Array<() => void> = [];
+  readonly #isTenant: boolean;
+
+  constructor(client: pg.PoolClient, isTenant: boolean) {
+    super(client);
+    this.#isTenant = isTenant;
+    if (isTenant) this.suffix = TENANT_SUFFIX;
+  }
   after(effect: () => void): void {
     this.effects.push(effect);
+  }
+  async asServer<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    if (!this.#isTenant) return work(this);
+    await this.#become("none");
+    // When `work` throws, the transaction is over: there is no role to go back to.
+    const result = await work(new Client(this.queryable));
+    await this.#become(TENANT_ROLE);
+    return result;
+  }
+  async #become(role: string): Promise<void> {
+    await this.queryable.query(`select set_config('role', '${role}', true)`);
   }
 }
 
@@ -156,13 +214,25 @@ export class Database implements Sql {
    *
    * @throws unavailable when the database is away; nothing or everything was written then
    */
-  async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#transaction("begin", work, false);
+  }
+
+  /**
+   * The same for one tenant: PostgreSQL shows `work` the rows of that scope and no others, also where a
+   * statement forgets to ask for them. It costs no further round trip.
+   */
+  async tenant<T>(scope: TenantScope, work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return this.#transaction(beginTenant(scope), work, true);
+  }
+
+  async #transaction<T>(begin: string, work: (tx: Transaction) => Promise<T>, isTenant: boolean): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       const client = await this.#pool.connect().catch(unavailable);
-      const tx = new PoolTransaction(client);
+      const tx = new PoolTransaction(client, isTenant);
       let broken: Error | undefined;
       try {
-        await client.query("begin");
+        await client.query(begin);
         const result = await work(tx);
         await client.query("commit");
         for (const effect of tx.effects) effect();

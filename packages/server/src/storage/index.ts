@@ -8,6 +8,7 @@ export {
   type Sql,
   type Statement,
   statement,
+  type TenantScope,
   type Transaction,
   toRefusal,
 } from "./database.ts";

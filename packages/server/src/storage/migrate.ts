@@ -1,11 +1,13 @@
 /**
  * Numbered SQL files, applied in order, each in one transaction together with its entry in the ledger.
- * Servers that start together wait for each other on an advisory lock.
+ * Servers that start together wait for each other on an advisory lock. After the last file every table of
+ * tenants is behind row-level security (`protect.ts`).
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import pg from "pg";
 import { connectionConfig } from "./database.ts";
+import { protect } from "./protect.ts";
 
 const folder = new URL("./migrations/", import.meta.url);
 /** Any number no other program uses on this database: "callb" in ASCII. */
@@ -14,7 +16,7 @@ const LOCK = 0x63616c6c62;
 /**
  * Brings the schema up to date.
  *
- * @throws when a released file was changed, or the database is newer than this server
+ * @throws when a released file was changed, the database is newer than this server, or its user lacks a right
  */
 export async function migrate(connectionString: string): Promise<void> {
   const files = (await readdir(folder)).filter((name) => /^\d{4}_.+\.sql$/.test(name)).sort();
@@ -43,6 +45,7 @@ export async function migrate(connectionString: string): Promise<void> {
       await client.query(text);
       await client.query("commit");
     }
+    await protect(client);
   } finally {
     await client.end(); // releases the lock too
   }
