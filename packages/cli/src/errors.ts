@@ -9,6 +9,8 @@ export const exitCode = {
   usage: 2,
   /** The run that was followed failed or was canceled. */
   runFailed: 3,
+  /** `plan` found that the server's agents are not what the files say. */
+  changes: 4,
   /** Ctrl-C: 128 + SIGINT. */
   interrupted: 130,
 } as const;
@@ -36,7 +38,7 @@ function lineOf(error: unknown): string {
   if (!(error instanceof Error)) return oneLine(String(error));
   // Errors of the system and of our catalogue carry a code and speak for themselves; others are bugs.
   const isKnown = "code" in error && typeof error.code === "string" && !(error instanceof TypeError);
-  return isKnown ? oneLine(`${error.message}`) : (error.stack ?? error.message);
+  return isKnown ? plain(error.message) : (error.stack ?? error.message);
 }
 
 function deepest(error: Error): Error {

@@ -4,6 +4,7 @@ import { addAgentCommands } from "./commands/agents.ts";
 import { addEventCommands } from "./commands/events.ts";
 import { addFileCommands } from "./commands/files.ts";
 import { addMeCommand } from "./commands/me.ts";
+import { addProjectCommands } from "./commands/project.ts";
 import { addRunCommands } from "./commands/runs.ts";
 import { addServerCommands } from "./commands/server.ts";
 import { addThreadCommands } from "./commands/threads.ts";
@@ -12,7 +13,7 @@ import { contextFrom } from "./context.ts";
 
 const exits = `
 Exit codes: 0 done, 1 the server refused or could not be reached, 2 wrong usage,
-3 the run that was followed failed or was canceled, 130 Ctrl-C.`;
+3 the run that was followed failed or was canceled, 4 plan found changes, 130 Ctrl-C.`;
 
 export function createProgram(env: NodeJS.ProcessEnv): Command {
   const program = new Command("callboard")
@@ -30,6 +31,7 @@ export function createProgram(env: NodeJS.ProcessEnv): Command {
   addRunCommands(program, contextOf);
   addFileCommands(program, contextOf);
   addAgentCommands(program, contextOf);
+  addProjectCommands(program, contextOf, env);
   addTokenCommands(program, contextOf);
   addMeCommand(program, contextOf);
   return program;

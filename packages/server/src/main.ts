@@ -17,6 +17,17 @@ import {
 } from "./project/index.ts";
 import { Database, migrate, startPostgres } from "./storage/index.ts";
 
+/** Agents in files, for the command line. */
+export {
+  type AgentInFile,
+  type AgentPlan,
+  type AgentUpdate,
+  type FoundAgent,
+  loadAgents,
+  planAgents,
+  withoutFile,
+} from "./project/index.ts";
+
 /** `npm start`: an embedded database unless there is one, a local organization, the example project. */
 export async function startDev(): Promise<void> {
   const config = await loadConfig(process.env, "dev");

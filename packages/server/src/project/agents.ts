@@ -19,7 +19,10 @@ export async function loadAgents(folder: string): Promise<AgentInFile[]> {
       problems.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  if (problems.length > 0) throw new Error(`agents could not be loaded:\n  ${problems.join("\n  ")}`);
+  if (problems.length > 0) {
+    const message = `agents could not be loaded:\n  ${problems.join("\n  ")}`;
+    throw Object.assign(new Error(message), { code: "project" });
+  }
   return agents;
 }
 

@@ -1,0 +1,17 @@
+/** A plan for programs. */
+import type { AgentPlan, FoundAgent } from "@callboard/server";
+
+/** The same plan gives the same JSON. `left` are agents without a file that stay. */
+export function toJson(plans: readonly AgentPlan[], left: readonly FoundAgent[]) {
+  return {
+    changed: plans.some(({ action }) => action !== "none"),
+    agents: plans.map((plan) => {
+      const { slug, action } = plan;
+      if (action === "create") return { slug, action, publish: true, body: plan.body };
+      if (action !== "update") return { slug, action };
+      const { write, publish, changes, discards } = plan;
+      return { slug, action, writes: Object.keys(write), publish, changes, discards };
+    }),
+    without_file: left.map(({ agent }) => agent.slug),
+  };
+}
