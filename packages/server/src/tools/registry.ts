@@ -7,6 +7,7 @@ import type { ToolInfo } from "@callboard/protocol";
 import type { ProjectFile } from "../config/index.ts";
 import { httpTools } from "./http.ts";
 import { fileTools } from "./thread-files.ts";
+import { workspaceTools } from "./workspace/index.ts";
 
 export type LoadedTool = {
   readonly name: string;
@@ -57,7 +58,11 @@ export type ToolSettings = {
  */
 export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
   const { project: folder, file: config, allowPrivateNetwork: allowPrivate } = settings;
-  const builtIn = { ...fileTools, ...httpTools(config.http.allow, { allowPrivate }) };
+  const builtIn = {
+    ...fileTools,
+    ...httpTools(config.http.allow, { allowPrivate }),
+    ...workspaceTools(config.workspace),
+  };
   const tools: LoadedTool[] = Object.entries(builtIn).map(([name, tool]) => loaded(name, tool));
   const problems: string[] = [];
   for (const file of folder === null ? [] : await toolFiles(join(folder, "tools"))) {

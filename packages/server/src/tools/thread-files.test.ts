@@ -1,46 +1,11 @@
-import type { ToolContext, ToolFiles } from "@callboard/kit";
-import { type File, type FileId, newId } from "@callboard/protocol";
+import type { ToolFiles } from "@callboard/kit";
+import { newId } from "@callboard/protocol";
 import { describe, expect, test } from "vitest";
-import { callTool, checkInput } from "./call.ts";
-import { toolsOf } from "./fixture.ts";
+import { use as call, MemoryFiles, toolsOf } from "./fixture.ts";
 
 const tools = await toolsOf();
 
-/** The files of one thread, in memory: what the engine gives is tested there. */
-class MemoryFiles implements ToolFiles {
-  readonly all = new Map<FileId, { file: File; bytes: Uint8Array }>();
-  list = async () => [...this.all.values()].map(({ file }) => file);
-  async read(id: FileId) {
-    const found = this.all.get(id);
-    if (found === undefined) throw new Error(`there is no file ${id} in this thread`);
-    return found;
-  }
-  async write({ name, mediaType, bytes }: { name: string; mediaType: string; bytes: Uint8Array | string }) {
-    const content = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
-    const file: File = {
-      id: newId("file"),
-      thread_id: newId("thread"),
-      kind: "artifact",
-      name,
-      media_type: mediaType,
-      size_bytes: content.length,
-      sha256: "",
-      run_id: null,
-      created_at: "2026-01-31T09:30:00.000Z",
-    };
-    this.all.set(file.id, { file, bytes: content });
-    return file;
-  }
-}
-
-async function use(name: string, input: unknown, files: ToolFiles) {
-  const tool = tools.get(name);
-  if (tool === undefined) throw new Error(`there is no tool ${name}`);
-  const checked = await checkInput(tool, input);
-  if (!checked.ok) return checked;
-  const context = { files, signal: new AbortController().signal } as unknown as ToolContext;
-  return callTool(tool, checked.value, context);
-}
+const use = (name: string, input: unknown, files: ToolFiles) => call(tools, name, input, { files });
 
 describe("the files of a thread", () => {
   test("can be written, listed and read back", async () => {
@@ -87,9 +52,9 @@ describe("the files of a thread", () => {
 
   test("take no arguments beyond their own", async () => {
     const files = new MemoryFiles();
-    expect(await use("list_files", { thread_id: "thread_x" }, files)).toMatchObject({ ok: false });
-    expect(await use("read_file", { file_id: newId("file"), offset: -1 }, files)).toMatchObject({ ok: false });
-    expect(await use("write_file", { name: "", content: "x" }, files)).toMatchObject({ ok: false });
+    expect(await use("list_files", { thread_id: "thread_x" }, files)).toMatchObject({ outcome: "error" });
+    expect(await use("read_file", { file_id: newId("file"), offset: -1 }, files)).toMatchObject({ outcome: "error" });
+    expect(await use("write_file", { name: "", content: "x" }, files)).toMatchObject({ outcome: "error" });
   });
 
   test("binary ones are shown as text, with what is not text marked", async () => {
