@@ -18,7 +18,7 @@ const ranks = [
   ["agents"],
   ["threads"],
   ["runs"],
-  ["calls"],
+  ["calls", "budgets"],
   ["engine"],
   ["endpoints", "channels", "project"],
   ["http"],

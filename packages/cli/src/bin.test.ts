@@ -138,6 +138,25 @@ test("tokens create finds agents by slug and prints the secret", async () => {
   });
 });
 
+test("usage prints one line a model, and budgets create says whom it counts", async () => {
+  const row = { key: "openai/gpt-5", runs: 1, calls: 2, input_tokens: 3, output_tokens: 4, cost_micros: 5 };
+  const budget = { id: "budget_1", period: "day", limit_micros: null, limit_tokens: 9 };
+  const server = await scriptedServer({
+    "GET /usage?group_by=model": json({ data: [row] }),
+    "POST /budgets": json(budget, 201),
+  });
+  const usage = await callboard(server.url, ["usage", "--by", "model"]);
+  expect(usage.code).toBe(0);
+  expect(usage.stdout).toContain("openai/gpt-5");
+  const args = ["budgets", "create", "--each-user", "--period", "day", "--tokens", "9"];
+  expect((await callboard(server.url, args)).code).toBe(0);
+  expect(JSON.parse(server.seen.at(-1)?.body ?? "")).toEqual({
+    subject: { kind: "each_user" },
+    period: "day",
+    limit_tokens: 9,
+  });
+});
+
 describe("files download", () => {
   const answers = {
     "GET /files/file_1": json({ id: "file_1", name: "report.txt" }),

@@ -9,6 +9,7 @@ import { addRunCommands } from "./commands/runs.ts";
 import { addServerCommands } from "./commands/server.ts";
 import { addThreadCommands } from "./commands/threads.ts";
 import { addTokenCommands } from "./commands/tokens.ts";
+import { addUsageCommands } from "./commands/usage.ts";
 import { contextFrom } from "./context.ts";
 
 const exits = `
@@ -33,6 +34,7 @@ export function createProgram(env: NodeJS.ProcessEnv): Command {
   addAgentCommands(program, contextOf);
   addProjectCommands(program, contextOf, env);
   addTokenCommands(program, contextOf);
+  addUsageCommands(program, contextOf);
   addMeCommand(program, contextOf);
   return program;
 }

@@ -81,6 +81,14 @@ export const calls = {
 
   "audit.list": { method: "GET", path: "/audit" },
 
+  "budgets.list": { method: "GET", path: "/budgets" },
+  "budgets.create": { method: "POST", path: "/budgets", idempotent: true },
+  "budgets.update": { method: "PATCH", path: "/budgets/{budget_id}" },
+  "budgets.delete": { method: "DELETE", path: "/budgets/{budget_id}" },
+
+  "usage.totals": { method: "GET", path: "/usage" },
+  "usage.calls": { method: "GET", path: "/usage/calls" },
+
   "tokens.list": { method: "GET", path: "/tokens" },
   "tokens.create": { method: "POST", path: "/tokens", idempotent: true },
   "tokens.revoke": { method: "POST", path: "/tokens/{token_id}/revoke" },

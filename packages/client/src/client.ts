@@ -1,4 +1,5 @@
 import { agentCalls, modelCalls, toolCalls } from "./agents.ts";
+import { budgetCalls, usageCalls } from "./budgets.ts";
 import { endpointCalls, jobCalls } from "./endpoints.ts";
 import { eventCalls } from "./events.ts";
 import { fileCalls } from "./files.ts";
@@ -40,6 +41,8 @@ export function createClient(options: ClientOptions) {
     members: memberCalls(transport),
     groups: groupCalls(transport),
     audit: auditCalls(transport),
+    budgets: budgetCalls(transport),
+    usage: usageCalls(transport),
     tokens: tokenCalls(transport),
   };
 }

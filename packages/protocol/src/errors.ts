@@ -81,6 +81,7 @@ export const runErrorCatalogue = {
   timeout: { retryable: true, summary: "The run used up its running time." },
   step_limit: { retryable: false, summary: "The run used up its steps." },
   token_limit: { retryable: false, summary: "The run used up its tokens." },
+  budget_exceeded: { retryable: true, summary: "A budget of the organization, the agent or the caller is used up." },
   cost_limit: { retryable: false, summary: "The run used up its budget." },
   crash_loop: { retryable: false, summary: "The run stopped its server process three times." },
   output_invalid: { retryable: true, summary: "The answer did not fit the agent's output schema." },
@@ -119,6 +120,8 @@ export function runErrorStatus(code: string): number {
     case "model_timeout":
     case "permission_expired":
       return 504;
+    case "budget_exceeded":
+      return 429;
     case "model_rate_limited":
     case "model_unavailable":
       return 503;

@@ -28,6 +28,7 @@ export const idPrefix = {
   worker: "worker",
   audit: "audit",
   job: "job",
+  budget: "budget",
 } as const;
 export type IdKind = keyof typeof idPrefix;
 
@@ -48,6 +49,7 @@ export type RequestId = Id<"request">;
 export type WorkerId = Id<"worker">;
 export type AuditId = Id<"audit">;
 export type JobId = Id<"job">;
+export type BudgetId = Id<"budget">;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const VALUE = new Int8Array(128).fill(-1);

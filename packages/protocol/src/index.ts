@@ -10,3 +10,4 @@ export * from "./organization.ts";
 export * from "./routes.ts";
 export * from "./run.ts";
 export * from "./threads.ts";
+export * from "./usage.ts";

@@ -73,6 +73,8 @@ export const scopes = [
   "models:write",
   "organization:write",
   "audit:read",
+  "usage:read",
+  "budgets:write",
 ] as const;
 export const scope = z.enum(scopes);
 export type Scope = z.infer<typeof scope>;

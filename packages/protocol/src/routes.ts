@@ -15,12 +15,13 @@ import * as jobs from "./jobs.ts";
 import * as organization from "./organization.ts";
 import { runStates } from "./run.ts";
 import * as threads from "./threads.ts";
+import * as usage from "./usage.ts";
 
 export type Route = {
   method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
   path: string;
   summary: string;
-  tag: "threads" | "events" | "runs" | "jobs" | "files" | "agents" | "models" | "organization" | "tokens";
+  tag: "threads" | "events" | "runs" | "jobs" | "files" | "agents" | "models" | "organization" | "usage" | "tokens";
   /** What the token must be allowed to; null asks for any valid token. */
   scope: organization.Scope | null;
   query?: z.ZodObject;
@@ -687,6 +688,75 @@ export const routes = define({
     answer: organization.auditList,
     status: 200,
     errors: ["forbidden"],
+  },
+
+  // Budgets and usage
+  "budgets.list": {
+    method: "GET",
+    path: "/budgets",
+    summary: "List the organization's budgets with what the current period has used.",
+    tag: "usage",
+    scope: "usage:read",
+    query: z.strictObject(page),
+    answer: usage.budgetList,
+    status: 200,
+    errors: ["forbidden"],
+  },
+  "budgets.create": {
+    method: "POST",
+    path: "/budgets",
+    summary: "Set a budget for a day or a month.",
+    tag: "usage",
+    scope: "budgets:write",
+    body: usage.createBudget,
+    answer: usage.budget,
+    status: 201,
+    idempotent: true,
+    errors: ["forbidden"],
+  },
+  "budgets.update": {
+    method: "PATCH",
+    path: "/budgets/{budget_id}",
+    summary: "Change a budget's limits, or what happens at them.",
+    tag: "usage",
+    scope: "budgets:write",
+    body: usage.updateBudget,
+    answer: usage.budget,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "budgets.delete": {
+    method: "DELETE",
+    path: "/budgets/{budget_id}",
+    summary: "Delete a budget.",
+    tag: "usage",
+    scope: "budgets:write",
+    ...none,
+    errors: ["not_found", "forbidden"],
+  },
+  "usage.totals": {
+    method: "GET",
+    path: "/usage",
+    summary: "What model calls used in a time, by agent, user, model or day. Without admin rights: one's own.",
+    tag: "usage",
+    scope: "usage:read",
+    query: z.strictObject({
+      from: z.iso.datetime().optional(),
+      to: z.iso.datetime().optional(),
+      group_by: z.enum(usage.usageGroups).optional(),
+    }),
+    answer: usage.usageTotals,
+    status: 200,
+  },
+  "usage.calls": {
+    method: "GET",
+    path: "/usage/calls",
+    summary: "List model calls with the price they were reckoned with, newest first. Without admin rights: one's own.",
+    tag: "usage",
+    scope: "usage:read",
+    query: z.strictObject({ ...page, agent_id: z.string().max(64).optional(), run_id: z.string().max(64).optional() }),
+    answer: usage.modelCallList,
+    status: 200,
   },
 
   // Tokens

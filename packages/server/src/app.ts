@@ -5,6 +5,7 @@ import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { Acts, Authenticator } from "./access/index.ts";
 import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/index.ts";
+import { BudgetLedger, sweepReservations } from "./budgets/index.ts";
 import { sweepIdempotencyKeys } from "./calls/index.ts";
 import type { Config } from "./config/index.ts";
 import { EndpointRegistry, type EndpointWorld, Jobs, sweepJobs } from "./endpoints/index.ts";
@@ -13,6 +14,7 @@ import { Feed } from "./events/index.ts";
 import { sweepBlobs } from "./files/index.ts";
 import {
   agentHandlers,
+  budgetHandlers,
   createApi,
   createServer,
   fileHandlers,
@@ -30,7 +32,16 @@ import {
   type World,
 } from "./http/index.ts";
 import { errorFacts, type Logger } from "./log/index.ts";
-import { Connections, costMicros, createModel, type ModelTarget, SecretKeys, withPrices } from "./models/index.ts";
+import {
+  Connections,
+  costMicros,
+  createModel,
+  type ModelTarget,
+  priceFor,
+  SecretKeys,
+  toWirePrice,
+  withPrices,
+} from "./models/index.ts";
 import { guardedFetch } from "./net/index.ts";
 import { RunCommits, StartBatch, sweepDeltas } from "./runs/index.ts";
 import { Database, Lane, statement, Wakes } from "./storage/index.ts";
@@ -80,6 +91,8 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const threads = new ThreadDirectory(database);
   const commits = new RunCommits(commitLane, feed, onDatabaseError);
   const batch = new StartBatch(startLane);
+  const onBudgetError = (error: unknown) => log.warn({ error: errorFacts(error) }, "a budget could not be settled");
+  const budgets = new BudgetLedger({ database, wakes, now, onError: onBudgetError });
 
   const modelSettings = {
     allowPrivateNetwork: config.allowPrivateNetwork,
@@ -101,6 +114,8 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       log,
       now,
       cost: (provider, model, usage) => costMicros(provider, model, usage, prices),
+      price: (provider, model) => toWirePrice(priceFor(provider, model, prices)),
+      budgets,
       wheel: new Wheel(DELTA_MS),
       fetch: guardedFetch({ allowPrivate: config.allowPrivateNetwork }),
       maxFileBytes: config.maxFileBytes,
@@ -157,6 +172,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     ...agentHandlers({ sql: database, acts, agents, tools: () => tools.list() }),
     ...modelHandlers({ acts, connections, agents }),
     ...organizationHandlers({ sql: database, acts, wakes }),
+    ...budgetHandlers({ sql: database, acts, wakes, agents, now }),
     ...tokenHandlers({ sql: database, acts, wakes }),
   };
   const api: Hono<{ Bindings: HttpBindings }> | null =
@@ -200,6 +216,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       for (const timer of timers) clearInterval(timer);
       await authenticator.stop().catch(() => undefined);
       connections.close();
+      budgets.close();
       directory.close();
       await wakes.close();
       await startLane.close();
@@ -216,6 +233,7 @@ async function sweep(database: Database, log: Logger): Promise<void> {
     await sweepBlobs(database);
     await sweepJobs(database);
     await sweepDeltas(database);
+    await sweepReservations(database);
   } catch (error) {
     log.warn({ error: errorFacts(error) }, "old rows could not be removed");
   }

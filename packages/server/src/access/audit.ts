@@ -14,6 +14,7 @@ import type { Grant } from "./grant.ts";
 
 export type AuditAction =
   | `agent.${"create" | "update" | "delete" | "publish" | "unpublish" | "activate" | "set_access"}`
+  | `budget.${"create" | "update" | "delete"}`
   | `group.${"create" | "update" | "delete"}`
   | `member.${"add" | "update" | "remove"}`
   | `model_connection.${"create" | "update" | "delete"}`

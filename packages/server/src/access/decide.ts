@@ -326,3 +326,23 @@ export function readAudit(caller: Caller): Grant<"audit.read"> {
   if (caller.kind === "user") requireAdmin(caller, "read the audit log");
   return grant("audit.read", caller, null);
 }
+
+/** Everybody reads what is his own; `isAdmin` decides on the rest. @throws insufficient_scope */
+export function readUsage(caller: Caller): Grant<"usage.read"> {
+  requireScope(caller, "usage:read");
+  return grant("usage.read", caller, null);
+}
+
+/** @throws insufficient_scope, forbidden */
+export function readBudgets(caller: Caller): Grant<"budgets.read"> {
+  requireScope(caller, "usage:read");
+  requireAdmin(caller, "read budgets");
+  return grant("budgets.read", caller, null);
+}
+
+/** @throws insufficient_scope, forbidden */
+export function manageBudgets(caller: Caller): Grant<"budgets.manage"> {
+  requireScope(caller, "budgets:write");
+  requireAdmin(caller, "manage budgets");
+  return grant("budgets.manage", caller, null);
+}

@@ -25,6 +25,9 @@ export type Verbs = {
   "models.manage": null;
   "organization.manage": null;
   "audit.read": null;
+  "usage.read": null;
+  "budgets.read": null;
+  "budgets.manage": null;
 };
 export type Verb = keyof Verbs;
 

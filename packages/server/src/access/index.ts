@@ -16,6 +16,7 @@ export {
   type JobDecision,
   type JobFacts,
   listAgents,
+  manageBudgets,
   manageMembers,
   manageModels,
   manageOrganization,
@@ -24,10 +25,12 @@ export {
   rawRun,
   readAgent,
   readAudit,
+  readBudgets,
   readJob,
   readMembers,
   readModels,
   readThread,
+  readUsage,
   requireScope,
   seeAgent,
   shareAgent,
@@ -60,4 +63,4 @@ export {
   updateOrganization,
 } from "./people.ts";
 export { invalidRequest, requireStorable } from "./storable.ts";
-export { createToken, issueToken, listTokens, revokeToken, type TokenPlan } from "./tokens.ts";
+export { createToken, hasToken, issueToken, listTokens, revokeToken, type TokenPlan } from "./tokens.ts";

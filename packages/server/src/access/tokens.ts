@@ -13,6 +13,7 @@ import {
   type Role,
   type Scope,
   type Token,
+  type TokenId,
   toUuid,
   type UserId,
 } from "@callboard/protocol";
@@ -254,4 +255,10 @@ export async function revokeToken(
     await audit(tx, { actor: { caller }, action: "token.revoke", target: token.id, outcome: "done", requestId });
   }
   return toToken((await tx.row<Row>(get, key)) as Row); // locked by this transaction
+}
+
+const known = statement("tokens.known", "select 1 as yes from tokens where organization_id = $1 and id = $2");
+/** Whether the organization has a token with that id. */
+export async function hasToken(sql: Sql, organizationId: OrganizationId, id: TokenId): Promise<boolean> {
+  return (await sql.row(known, [toUuid(organizationId), toUuid(id)])) !== undefined;
 }

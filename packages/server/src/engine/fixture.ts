@@ -119,6 +119,8 @@ export async function createEngineWorld() {
       database: runs.database,
       feed: runs.feed,
       commits: runs.commits,
+      price: () => null,
+      budgets: { hold: async () => undefined, recover: async () => {} },
       // Rights that never change; what happens when they do is tried on a whole server.
       authority: {
         standing: async ({ principal }) => ({ epoch: 1, scopes: new Set(principal.scopes), groups: principal.groups }),

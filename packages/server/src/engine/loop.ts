@@ -17,12 +17,14 @@ import {
   toUuid,
   type Usage,
 } from "@callboard/protocol";
+import { type Amount, BudgetExceeded, type BudgetLedger, type BudgetRun, type Hold } from "../budgets/index.ts";
 import { type NewEvent, newEvent } from "../events/index.ts";
 import type { Logger } from "../log/index.ts";
 import {
   callModel,
   ModelError,
   type ModelMessage,
+  type ModelRequest,
   type ModelTarget,
   type ModelTool,
   type ModelUsage,
@@ -44,6 +46,7 @@ import type { Database } from "../storage/index.ts";
 import { storable, type ToolRegistry } from "../tools/index.ts";
 import type { Authority, Standing } from "./authority.ts";
 import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
+import { atMost } from "./estimate.ts";
 import { Message, type MessageHost, type Spoken, textOf } from "./message.ts";
 import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
 import { RunFailure, RunStop } from "./stop.ts";
@@ -63,6 +66,9 @@ export type LoopServices = ToolServices & {
   config: (claim: Claim) => Promise<AgentConfig>;
   /** Micro-dollars of one model call. */
   cost: (provider: string, model: string, usage: ModelUsage) => number;
+  /** What that is reckoned with; null for a model without a known price. */
+  price: (provider: string, model: string) => object | null;
+  budgets: Pick<BudgetLedger, "hold" | "recover">;
   log: Logger;
   now: () => Date;
 };
@@ -93,6 +99,8 @@ export class Loop {
   #toolStep: ToolStep | undefined;
   #standing: Standing = { epoch: 0, scopes: new Set(), groups: [] };
   #timer: NodeJS.Timeout | undefined;
+  /** The last model call's reservation, on its way to what it cost. */
+  #settling: Promise<void> | undefined;
 
   constructor(services: LoopServices, claim: Claim) {
     this.#services = services;
@@ -152,7 +160,10 @@ export class Loop {
     const targets = await this.#services.targets(this.#claim, config);
     const tools = this.#modelTools(config);
     // A run that was just accepted was accepted with these rights.
-    if (this.#claim.fresh !== true) await this.#check(true);
+    if (this.#claim.fresh !== true) {
+      await this.#check(true);
+      await this.#services.budgets.recover(this.#claim.key.organizationId, this.#claim.key);
+    }
     const open = await this.#load(config);
     if (open !== undefined) {
       const result = await this.#runTools(config, open);
@@ -229,6 +240,7 @@ export class Loop {
       ...(config.limits.max_output_tokens === undefined ? {} : { maxOutputTokens: config.limits.max_output_tokens }),
       ...(config.output_schema === undefined ? {} : { outputSchema: config.output_schema }),
     };
+    const hold = await this.#hold(targets, request);
     const onRestart = () => {
       const begun = message.begun;
       message.drop();
@@ -242,11 +254,42 @@ export class Loop {
         onRestart,
       });
       const target = targets[end.targetIndex] as ModelTarget;
+      this.#settle(hold, {
+        micros: this.#services.cost(target.model.provider, target.modelId, end.usage),
+        tokens: end.usage.inputTokens + end.usage.outputTokens,
+      });
       return { ...message.close(end), end, model: target.modelId, provider: target.model.provider };
     } catch (error) {
+      this.#settle(hold, { micros: 0, tokens: 0 });
       message.drop();
       throw error;
     }
+  }
+
+  /** Keeps room in the budgets for a model call. @throws RunFailure budget_exceeded */
+  async #hold(targets: readonly ModelTarget[], request: Omit<ModelRequest, "modelId">): Promise<Hold | undefined> {
+    const { budgets, cost } = this.#services;
+    const { key, row } = this.#claim;
+    await this.#settling;
+    const run: BudgetRun = {
+      organization: key.organization,
+      run: key.run,
+      thread: key.thread,
+      agent: row.agent_id,
+      user: row.principal.userId === null ? null : toUuid(row.principal.userId),
+      token: toUuid(row.principal.tokenId),
+    };
+    try {
+      return await budgets.hold(key.organizationId, run, this.#step, () => atMost(targets, request, cost));
+    } catch (error) {
+      if (error instanceof BudgetExceeded) throw new RunFailure("budget_exceeded", error.message);
+      throw error;
+    }
+  }
+
+  /** Not waited for: the run goes on, and only its next reservation waits. */
+  #settle(hold: Hold | undefined, used: Amount): void {
+    this.#settling = hold?.settle(used);
   }
 
   #supersede(messageId: MessageId): void {
@@ -279,6 +322,7 @@ export class Loop {
       parts: spoken.parts,
       finish: spoken.end.finishReason,
       usage,
+      price: this.#services.price(spoken.provider, spoken.model),
       at: this.#at(),
     };
   }

@@ -1,6 +1,7 @@
 /** The http room: the API's door to the world. */
 export { type AgentRooms, agentHandlers } from "./agents.ts";
 export { type ApiDeps, createApi } from "./api.ts";
+export { type BudgetRooms, budgetHandlers } from "./budgets.ts";
 export { type EndpointCallDeps, serveEndpoints } from "./endpoint-calls.ts";
 export { fileHandlers } from "./files.ts";
 export type { Handlers } from "./handler.ts";

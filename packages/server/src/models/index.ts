@@ -15,7 +15,7 @@ export {
   type ToolResult,
   type UserPart,
 } from "./model.ts";
-export { costMicros, type Price, type PriceTable, withPrices } from "./prices.ts";
+export { costMicros, type Price, type PriceTable, priceFor, toWirePrice, withPrices } from "./prices.ts";
 export { type ConnectionSettings, createModel, type ModelSettings } from "./provider.ts";
 export { type CallOptions, type CallResult, callModel, type ModelTarget } from "./retry.ts";
 export { SecretKeys } from "./secrets.ts";

@@ -74,7 +74,7 @@ export function costMicros(
   usage: ModelUsage,
   table: PriceTable = listPrices,
 ): number {
-  const price = priceOf(table[provider] ?? {}, modelId);
+  const price = priceFor(provider, modelId, table);
   if (price === undefined) return 0;
   const cached = Math.min(usage.cachedInputTokens ?? 0, usage.inputTokens);
   const total =
@@ -82,6 +82,11 @@ export function costMicros(
     cached * (price.cachedInput ?? price.input) +
     usage.outputTokens * price.output;
   return Math.ceil(total / 1e6);
+}
+
+/** What a model's calls are reckoned with; undefined when the table does not know the model. */
+export function priceFor(provider: string, modelId: string, table: PriceTable = listPrices): Price | undefined {
+  return priceOf(table[provider] ?? {}, modelId);
 }
 
 /** The longest id that the model's id is, or is a dated or `latest` form of. */
@@ -95,3 +100,13 @@ function priceOf(prices: { readonly [modelId: string]: Price }, modelId: string)
     .sort((a, b) => b.length - a.length)[0];
   return found === undefined ? undefined : prices[found];
 }
+
+/** A price as it is kept with a model call. */
+export const toWirePrice = (price: Price | undefined): object | null =>
+  price === undefined
+    ? null
+    : {
+        input: price.input,
+        ...(price.cachedInput === undefined ? {} : { cached_input: price.cachedInput }),
+        output: price.output,
+      };

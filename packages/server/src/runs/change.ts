@@ -13,6 +13,8 @@ export type StepRow = {
   parts: unknown[];
   finish: string;
   usage: Usage;
+  /** What the cost was reckoned with; null for a model without a known price. */
+  price: object | null;
   at: string;
 };
 export type CallState = "waiting" | "started" | "completed" | "failed" | "denied" | "unknown";
@@ -153,6 +155,7 @@ const toStepRow = (step: StepRow): object => ({
   it: step.usage.input_tokens,
   ot: step.usage.output_tokens,
   cm: step.usage.cost_micros,
+  pr: step.price ?? undefined,
   at: step.at,
 });
 

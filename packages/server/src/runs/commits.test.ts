@@ -67,6 +67,7 @@ const step = (n: number): StepRow => ({
   parts: [{ type: "text", text: "Hi" }],
   finish: "stop",
   usage: { input_tokens: 5, output_tokens: 7, cost_micros: 9 },
+  price: { input: 1, output: 2 },
   at: world.now().toISOString(),
 });
 

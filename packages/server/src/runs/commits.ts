@@ -85,11 +85,11 @@ const step = (source: "items" | "admitted", before = ""): string => `with items 
       where m.patch and r.organization_id = m.o and r.id = m.r),
    steps_written as (
      insert into steps (organization_id, run_id, step, message_id, provider, model, joined, steered, parts,
-       finish_reason, input_tokens, output_tokens, cost_micros, created_at)
-     select m.o, m.r, s.st, s.mi, s.pv, s.mo, s.jo, s.se, s.pa, s.fi, s.it, s.ot, s.cm, s.at
+       finish_reason, input_tokens, output_tokens, cost_micros, price, created_at)
+     select m.o, m.r, s.st, s.mi, s.pv, s.mo, s.jo, s.se, s.pa, s.fi, s.it, s.ot, s.cm, s.pr, s.at
        from moved m cross join lateral json_to_recordset(m.st) as s(
               st int, mi uuid, pv text, mo text, jo json, se int, pa json, fi text, it bigint, ot bigint, cm bigint,
-              at timestamptz))`;
+              pr json, at timestamptz))`;
 /** C5. The share lock lets an organization's access change before or after this commit, not during it. */
 const admitted = `held as materialized (
      select g.id, g.access_epoch from organizations g

@@ -32,6 +32,7 @@ export {
   callsOf,
   expiredPermissions,
   findRun,
+  findRunByUuid,
   listRuns,
   type PastRun,
   type PermissionRow,
@@ -45,6 +46,7 @@ export {
 } from "./store.ts";
 export { ThreadLog } from "./thread-log.ts";
 export { readTranscript } from "./transcript.ts";
+export { listModelCalls, stepUsage, usageTotals } from "./usage.ts";
 export {
   disownRuns,
   heartbeat,

@@ -15,6 +15,10 @@ export function findRun(sql: Sql, organizationId: OrganizationId, id: RunId): Pr
   return sql.row<RunRow>(get, [toUuid(organizationId), toUuid(id)]);
 }
 
+/** The same by the database's ids. */
+export const findRunByUuid = (sql: Sql, organization: string, id: string): Promise<RunRow | undefined> =>
+  sql.row<RunRow>(get, [organization, id]);
+
 const insert = statement(
   "runs.insert",
   `insert into runs (organization_id, id, thread_id, agent_id, agent_version, state, trigger, attempt, fence,

@@ -125,6 +125,16 @@ const remove = [
     `delete from tool_calls c using runs r
       where r.organization_id = $1 and r.thread_id = $2 and c.organization_id = $1 and c.run_id = r.id`,
   ),
+  // What its model calls cost is owed all the same.
+  statement(
+    "threads.keep_usage",
+    `insert into usage_kept (organization_id, run_id, step, agent_id, user_id, token_id, provider, model,
+       input_tokens, output_tokens, cost_micros, price, created_at)
+     select $1, s.run_id, s.step, r.agent_id, r.principal->>'userId', r.principal->>'tokenId', s.provider, s.model,
+            s.input_tokens, s.output_tokens, s.cost_micros, s.price, s.created_at
+       from steps s join runs r on r.organization_id = s.organization_id and r.id = s.run_id
+      where r.organization_id = $1 and r.thread_id = $2`,
+  ),
   statement(
     "threads.delete_steps",
     `delete from steps s using runs r
