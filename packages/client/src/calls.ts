@@ -33,6 +33,7 @@ export const calls = {
   "runs.transcript": { method: "GET", path: "/runs/{run_id}/transcript" },
 
   "jobs.get": { method: "GET", path: "/jobs/{job_id}" },
+  "jobs.stream": { method: "GET", path: "/jobs/{job_id}/stream" },
   "jobs.cancel": { method: "DELETE", path: "/jobs/{job_id}" },
 
   "files.uploadToAgent": { method: "POST", path: "/agents/{agent_id}/files", idempotent: true },

@@ -114,13 +114,13 @@ test("every route has a verb of its name", () => {
   const names = Object.entries(client).flatMap(([group, calls]) =>
     Object.keys(calls).map((verb) => `${group}.${verb}`),
   );
-  const beyondRoutes = ["endpoints.call", "events.follow", "jobs.wait", "runs.wait", "threads.run"];
-  const expected = [...Object.keys(routes).filter((name) => name !== "events.stream"), ...beyondRoutes];
+  const beyondRoutes = ["endpoints.call", "events.follow", "jobs.follow", "jobs.wait", "runs.wait", "threads.run"];
+  const expected = [...Object.keys(routes).filter((name) => !name.endsWith(".stream")), ...beyondRoutes];
   expect(names.sort()).toEqual(expected.sort());
 });
 
 describe("each verb becomes its request", () => {
-  const elsewhere = ["events.stream", "files.uploadToAgent", "files.uploadToThread"];
+  const elsewhere = ["events.stream", "jobs.stream", "files.uploadToAgent", "files.uploadToThread"];
 
   test("and none is forgotten here", () => {
     expect(Object.keys(verbs).sort()).toEqual(

@@ -3,8 +3,9 @@ import type { Job, JobAccepted, Json } from "@callboard/protocol";
 import { readJson } from "./answer.ts";
 import type { Call } from "./calls.ts";
 import { CallboardApiError } from "./errors.ts";
+import { type FollowJobOptions, followJob } from "./follow.ts";
 import type { Transport } from "./transport.ts";
-import type { CreateOptions, PreferWait, RequestOptions } from "./types.ts";
+import type { CreateOptions, PreferWait, QueryInput, RequestOptions } from "./types.ts";
 import { queryText } from "./url.ts";
 import { waitForJob } from "./wait.ts";
 
@@ -16,8 +17,8 @@ export type EndpointCallOptions = CreateOptions & {
 export function endpointCalls(transport: Transport) {
   return {
     /**
-     * Calls an endpoint and returns its answer. One in polling mode answers with a job, which is waited for;
-     * aborting the signal cancels it.
+     * Calls an endpoint and returns its answer. One that answers with a job, at once or because it takes long, is
+     * waited for; aborting the signal cancels the job.
      *
      * @param path below `/endpoints`, like `triage-ticket` or `tickets/t-7`; encode what a person typed
      * @throws CallboardApiError also for what a job failed with
@@ -44,7 +45,22 @@ export function jobCalls(transport: Transport) {
   const { call } = transport;
   const byId = (jobId: string, options?: RequestOptions) => ({ params: { job_id: jobId }, ...options });
   return {
-    get: (jobId: string, options?: RequestOptions & PreferWait) => call("jobs.get", byId(jobId, options)),
+    /** With `waitSeconds` once it has ended, or for `after_seq` once it has a further event. */
+    get: (jobId: string, { after_seq, ...options }: QueryInput<"jobs.get"> & RequestOptions & PreferWait = {}) =>
+      call("jobs.get", { ...byId(jobId, options), query: { after_seq } }),
+
+    /**
+     * What the job's handler says and how it ends, from after `afterSeq`: each event once and in order, also when
+     * the connection breaks or the server restarts in between. Ends behind the last event.
+     *
+     * ```ts
+     * for await (const event of client.jobs.follow(jobId)) if (event.type === "job.status") show(event.data.text);
+     * ```
+     *
+     * @throws CallboardApiError for a refusal like 401, 403, 404; CallboardConnectionError when even the
+     *   first connection cannot be made; the signal's reason
+     */
+    follow: (jobId: string, options?: FollowJobOptions) => followJob(transport, jobId, options),
 
     /** Cancels the job and the runs it has started. A job that has ended stays as it is. */
     cancel: (jobId: string, options?: RequestOptions) => call("jobs.cancel", byId(jobId, options)),

@@ -5,6 +5,7 @@ import type { ErrorCode, FieldProblem, Run } from "@callboard/protocol";
 const passingConflicts: readonly string[] = [
   "run_active",
   "idempotency_in_progress",
+  "job_abandoned",
 ] as const satisfies readonly ErrorCode[];
 
 export type CallboardApiErrorFields = {

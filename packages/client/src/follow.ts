@@ -1,5 +1,5 @@
 /**
- * Follows a thread's log across disconnects.
+ * Follows the log of a thread or the events of a job across disconnects.
  *
  * F1 Every event after `afterSeq` is yielded once, in the order of the log.
  * F2 A reconnect asks for what comes after the last event that was yielded, so nothing is skipped.
@@ -7,7 +7,7 @@
  *    long as the caller wants (`signal`).
  * F4 A refusal that does not pass by itself (401, 403, 404 …) ends the loop with that error.
  */
-import type { Event } from "@callboard/protocol";
+import type { Event, JobEvent } from "@callboard/protocol";
 import { backoffMs, sleep } from "./backoff.ts";
 import { readConnection } from "./connection.ts";
 import { CallboardApiError, isPassing } from "./errors.ts";
@@ -17,6 +17,8 @@ const RETRY_MS = 500;
 const RETRY_CAP_MS = 15_000;
 /** Three heartbeats of the server. */
 const SILENCE_MS = 45_000;
+/** No content: the reader has the last event. Source: HTML standard, §9.2.3, where it ends the reconnecting. */
+const NOTHING_MORE = 204;
 
 export type FollowUntil = "run-end" | (string & {}) | ((event: Event) => boolean);
 
@@ -34,27 +36,57 @@ export type FollowOptions = {
 
 type Tuning = { silenceMs?: number };
 
-export async function* followEvents(
+export type FollowJobOptions = Pick<FollowOptions, "afterSeq" | "signal">;
+
+type Asking = {
+  query: { after_seq: number };
+  headers: Record<string, string>;
+  signal: AbortSignal;
+  retries?: number;
+};
+
+export function followEvents(
   transport: Transport,
   threadId: string,
-  { afterSeq = 0, signal, until }: FollowOptions = {},
-  { silenceMs = SILENCE_MS }: Tuning = {},
+  { until, ...options }: FollowOptions = {},
+  tuning: Tuning = {},
 ): AsyncGenerator<Event, void, undefined> {
-  const isLast = lastEvent(until);
+  const ask = (asking: Asking) => transport.open("events.stream", { params: { thread_id: threadId }, ...asking });
+  return follow(ask, lastEvent(until), options, tuning);
+}
+
+/** The server ends a job's stream behind its last event, so one that ends earlier broke off. */
+export function followJob(
+  transport: Transport,
+  jobId: string,
+  options: FollowJobOptions = {},
+): AsyncGenerator<JobEvent, void, undefined> {
+  const ask = (asking: Asking) => transport.open("jobs.stream", { params: { job_id: jobId }, ...asking });
+  return follow(ask, isJobEnd, options, {});
+}
+
+async function* follow<E extends { seq: number }>(
+  ask: (asking: Asking) => Promise<Response>,
+  isLast: (event: E) => boolean,
+  { afterSeq = 0, signal }: FollowJobOptions,
+  { silenceMs = SILENCE_MS }: Tuning,
+): AsyncGenerator<E, void, undefined> {
   let lastSeq = afterSeq;
   let baseMs = RETRY_MS;
   let stood = false;
+  let over = false;
 
   const open = async (connection: AbortSignal) => {
-    const response = await transport.open("events.stream", {
-      params: { thread_id: threadId },
+    const response = await ask({
       query: { after_seq: lastSeq },
       headers: { accept: "text/event-stream", "last-event-id": String(lastSeq) },
       signal: connection,
       ...(stood ? { retries: 0 } : {}),
     });
     stood = true;
-    return response;
+    if (response.status !== NOTHING_MORE) return response;
+    over = true;
+    return new Response("", { headers: { "content-type": "text/event-stream" } });
   };
 
   for (let failures = 0; ; ) {
@@ -66,7 +98,7 @@ export async function* followEvents(
         for (const item of items) {
           if ("retryMs" in item) baseMs = item.retryMs;
           else if (item.id !== undefined) {
-            const event = JSON.parse(item.data) as Event;
+            const event = JSON.parse(item.data) as E;
             if (event.seq <= lastSeq) continue; // F1
             lastSeq = event.seq;
             yield event;
@@ -74,6 +106,7 @@ export async function* followEvents(
           }
         }
       }
+      if (over) return;
     } catch (error) {
       signal?.throwIfAborted();
       if (!stood || !isPassing(error)) throw error;
@@ -82,6 +115,9 @@ export async function* followEvents(
     await sleep(askedMs ?? backoffMs(failures, baseMs, Math.max(baseMs, RETRY_CAP_MS)), signal);
   }
 }
+
+const isJobEnd = (event: JobEvent): boolean =>
+  event.type === "job.completed" || event.type === "job.failed" || event.type === "job.canceled";
 
 const isRunEnd = (event: Event): boolean =>
   event.type === "run.completed" || event.type === "run.failed" || event.type === "run.canceled";

@@ -17,6 +17,7 @@ export type {
   File,
   Group,
   Job,
+  JobEvent,
   JobState,
   Me,
   Member,
@@ -42,7 +43,7 @@ export { type CallboardClient, createClient } from "./client.ts";
 export type { EndpointCallOptions } from "./endpoints.ts";
 // What it throws
 export { CallboardApiError, CallboardConnectionError, CallboardTimeoutError } from "./errors.ts";
-export type { FollowOptions, FollowUntil } from "./follow.ts";
+export type { FollowJobOptions, FollowOptions, FollowUntil } from "./follow.ts";
 // Lists, page by page
 export { paginate } from "./paginate.ts";
 export type { ThreadRunInput } from "./threads.ts";

@@ -93,7 +93,13 @@ export type EndpointContext<Input> = {
   readonly signal: AbortSignal;
   readonly log: ToolLog;
   runAgent: RunAgent;
-  /** What a client that polls reads as the job's status. `progress` goes from 0 to 1. */
+  /**
+   * Tells how far the work is: as the job's status and events, and as `status.relayed` in the logs of the call's runs
+   * that go on at that moment.
+   *
+   * @param text up to 2,000 characters are kept
+   * @param more `progress` from 0 to 1; `data` up to 16 KiB of JSON
+   */
   relayStatus(text: string, more?: { progress?: number; data?: Json }): void;
   /**
    * Ends the call with a refusal: `throw problem(404, "there is no such ticket")`.
@@ -118,11 +124,22 @@ export type EndpointDefinition<
   mode: "sync" | "polling";
   /** Milliseconds one call may take, at most 12 hours. Default 300,000. */
   timeoutMs?: number;
+  /**
+   * Only with mode `sync`: a call that takes longer than so many milliseconds is answered with a job, 202, and goes
+   * on. Such a call is a job from its start, so that a crash loses nothing. A client that leaves before its answer
+   * cancels it. Default: the client waits for as long as it takes.
+   */
+  answerWithinMs?: number;
+  /**
+   * A job that nobody polls or follows for so many milliseconds, at least 5,000, is canceled. Default: never.
+   * For mode `polling`, and `sync` with `answerWithinMs`.
+   */
+  abandonAfterMs?: number;
   /** JSON Schemas for the API's description, for schema libraries that cannot make them. */
   inputJsonSchema?: JsonSchema;
   outputJsonSchema?: JsonSchema;
   /**
-   * Answers one call. In mode `polling` it may be called again after a crash, with the same input and caller.
+   * Answers one call. As a job it may be called again after a crash, with the same input and caller.
    * What it throws is logged and answered as `internal`, except refusals.
    */
   handle(context: EndpointContext<OutputOf<Input>>): Promise<InputOf<Output>> | InputOf<Output>;

@@ -54,6 +54,7 @@ export const errorCatalogue = {
     retryable: true,
     summary: "A request with this idempotency key is still under way.",
   },
+  job_abandoned: { status: 409, retryable: true, summary: "Nobody asked for the job for too long." },
   endpoint_problem: { status: 400, retryable: false, summary: "The endpoint refused; its message says why." },
 
   // The caller may retry.

@@ -39,6 +39,8 @@ export const job = z
     ended_at: timestamp.nullable(),
     /** When result and error are forgotten; null while the job is under way. */
     expires_at: timestamp.nullable(),
+    /** Number of its last event so far; 0 for none. */
+    last_seq: z.number().int(),
     /** Only on `completed`. */
     result: json.optional(),
     /** Only on `failed` and `canceled`. */
@@ -50,3 +52,44 @@ export type Job = z.infer<typeof job>;
 /** What a call in polling mode is answered at once. */
 export const jobAccepted = job.pick({ job_id: true, state: true, status: true }).meta({ id: "JobAccepted" });
 export type JobAccepted = z.infer<typeof jobAccepted>;
+
+/**
+ * The events of a job: one union by `type`. A job that is run again after a crash or a restart has a further
+ * `job.started`, and says again what it has to say. The last event is one of `jobEndTypes`.
+ */
+export const jobEventData = {
+  "job.started": z.object({ attempt: z.number().int() }),
+  /** What the handler said with `relayStatus`. */
+  "job.status": jobStatus,
+  "job.completed": z.object({ result: json }),
+  "job.failed": z.object({ error: jobError }),
+  "job.canceled": z.object({ error: jobError }),
+} as const;
+export type JobEventType = keyof typeof jobEventData;
+export type JobEventData<T extends JobEventType> = z.infer<(typeof jobEventData)[T]>;
+export const jobEndTypes = ["job.completed", "job.failed", "job.canceled"] as const satisfies JobEventType[];
+
+type JobEventOf<T extends JobEventType> = {
+  /** From 1, one more with each event of this job. */
+  seq: number;
+  job_id: string;
+  type: T;
+  data: JobEventData<T>;
+  created_at: string;
+};
+export type JobEvent = { [T in JobEventType]: JobEventOf<T> }[JobEventType];
+
+export const jobEvent = z
+  .discriminatedUnion(
+    "type",
+    (Object.keys(jobEventData) as JobEventType[]).map((type) =>
+      z.object({
+        seq: z.number().int(),
+        job_id: idSchema("job"),
+        type: z.literal(type),
+        data: jobEventData[type],
+        created_at: timestamp,
+      }),
+    ) as never,
+  )
+  .meta({ id: "JobEvent" }) as unknown as z.ZodType<JobEvent>;

@@ -128,7 +128,7 @@ export const routes = define({
   "threads.delete": {
     method: "DELETE",
     path: "/threads/{thread_id}",
-    summary: "Delete a thread with its events, files, runs and transcripts.",
+    summary: "Delete a thread with its events, files, runs, transcripts and jobs.",
     tag: "threads",
     scope: "threads:write",
     ...none,
@@ -267,10 +267,26 @@ export const routes = define({
   "jobs.get": {
     method: "GET",
     path: "/jobs/{job_id}",
-    summary: "Retrieve a call of an endpoint in polling mode. `Prefer: wait=N` waits up to N seconds for its end.",
+    summary:
+      "Retrieve a call of an endpoint. `wait=N` or `Prefer: wait=N` waits up to N seconds for its end; with `after_seq` also for a further event.",
     tag: "jobs",
     scope: "threads:read",
+    query: z.strictObject({
+      wait: queryInteger(0, 60).optional(),
+      after_seq: queryInteger(0, Number.MAX_SAFE_INTEGER).optional(),
+    }),
     answer: jobs.job,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "jobs.stream": {
+    method: "GET",
+    path: "/jobs/{job_id}/stream",
+    summary: "Follow a job's events over SSE until its end. `Last-Event-ID` or `after_seq` resumes; the header wins.",
+    tag: "jobs",
+    scope: "threads:read",
+    query: z.strictObject({ after_seq: queryInteger(0, Number.MAX_SAFE_INTEGER).optional() }),
+    answer: "stream",
     status: 200,
     errors: ["not_found"],
   },

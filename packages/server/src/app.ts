@@ -142,7 +142,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     },
   });
 
-  const streams = new Streams(feed, authenticator, wakes);
+  const streams = new Streams(authenticator, wakes);
   metrics = new Metrics({ runs: () => engine.size, streams: () => streams.size, pendingCommits: () => commits.depth });
   const world: World = {
     database,
@@ -167,7 +167,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const handlers: Handlers = {
     ...threadHandlers(world),
     ...runHandlers(world),
-    ...jobHandlers({ database, jobs }),
+    ...jobHandlers({ database, jobs, streams }),
     ...fileHandlers(world),
     ...agentHandlers({ sql: database, acts, agents, tools: () => tools.list() }),
     ...modelHandlers({ acts, connections, agents }),

@@ -16,15 +16,17 @@ const find = statement(
 );
 const reserveKey = statement(
   "idempotency.reserve",
-  `insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id)
-   values ($1, $2, $3, $4, decode($5, 'hex'), 0, '', $6)
+  `insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id,
+     job_id)
+   values ($1, $2, $3, $4, decode($5, 'hex'), 0, '', $6, $7)
    on conflict (organization_id, principal, route, key) do update
-     set request_hash = excluded.request_hash, status = 0, response = '', created_at = now()
+     set request_hash = excluded.request_hash, status = 0, response = '', thread_id = excluded.thread_id,
+       job_id = excluded.job_id, created_at = now()
      where idempotency_keys.created_at <= now() - interval '24 hours'`,
 );
 const complete = statement(
   "idempotency.complete",
-  `update idempotency_keys set status = $5, response = $6
+  `update idempotency_keys set status = $5, response = $6, job_id = coalesce($7, job_id)
     where organization_id = $1 and principal = $2 and route = $3 and key = $4`,
 );
 const remove = statement(
@@ -98,7 +100,7 @@ export async function reserve(
   key: IdempotencyKey,
   thread: string | null,
 ): Promise<void> {
-  const values = [toUuid(caller.organizationId), key.principal, key.route, key.key, key.hash, thread];
+  const values = [toUuid(caller.organizationId), key.principal, key.route, key.key, key.hash, thread, key.job ?? null];
   await tx.row(lockTimeout, [String(WAIT_MS)]);
   try {
     if ((await tx.run(reserveKey, values)) === 0) throw new AlreadyAnswered();
@@ -111,10 +113,10 @@ export async function reserve(
   await tx.row(lockTimeout, ["0"]);
 }
 
-/** Stores the answer beside the reserved key. */
+/** Stores the answer beside the reserved key; and the key's job, when it has one now. */
 export async function store(sql: Sql, caller: Caller, key: IdempotencyKey, answer: StoredAnswer): Promise<void> {
   const scope = [toUuid(caller.organizationId), key.principal, key.route, key.key];
-  await sql.run(complete, [...scope, answer.status, answer.text]);
+  await sql.run(complete, [...scope, answer.status, answer.text, key.job ?? null]);
 }
 
 /** Gives a key back: what was done under it does not count. */

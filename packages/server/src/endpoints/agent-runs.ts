@@ -33,6 +33,7 @@ import {
 import { errorFacts } from "../log/index.ts";
 import { AlreadyAnswered, cancelRun, findRun, type IdempotencyKey, StaleAccess, toRun } from "../runs/index.ts";
 import { type Call, CallMoved, type EndpointWorld } from "./asked.ts";
+import type { RunPlace } from "./relay.ts";
 
 /** Idempotency keys of runs in jobs have this in the place of a route. */
 const ROUTE = "endpoints.run";
@@ -54,6 +55,7 @@ export class AgentRuns {
   readonly #ended = new AbortController();
   readonly #stop: AbortSignal;
   readonly #pending = new Set<Promise<unknown>>();
+  readonly #underWay = new Set<RunPlace>();
   #caller: Caller;
   #count = 0;
 
@@ -86,6 +88,11 @@ export class AgentRuns {
   async end(): Promise<void> {
     this.#ended.abort(new CallboardError("endpoint_timeout", "the call of the endpoint is over"));
     await Promise.allSettled(this.#pending);
+  }
+
+  /** The runs that are waited for now. */
+  underWay(): RunPlace[] {
+    return [...this.#underWay];
   }
 
   async #run(agent: AgentFile | string, options: Options, number: number): Promise<FinishedRun<unknown>> {
@@ -191,6 +198,12 @@ export class AgentRuns {
   async #wait({ run, afterSeq }: Started, stop: AbortSignal): Promise<Run> {
     const { database, feed } = this.#world;
     const { organizationId } = this.#caller;
+    const place = {
+      organization_id: toUuid(organizationId),
+      thread_id: toUuid(run.thread_id),
+      id: toUuid(run.id),
+    };
+    this.#underWay.add(place);
     let now = run;
     while (!isTerminal(now.state) && !stop.aborted) {
       try {
@@ -202,6 +215,7 @@ export class AgentRuns {
         await sleep(AGAIN_MS);
       }
     }
+    this.#underWay.delete(place);
     return now;
   }
 }
@@ -230,7 +244,7 @@ function parseMessage(message: string): { content: ReturnType<typeof userMessage
 
 /** What was asked does not count: the repeated handler may say it in other words, and still means this run. */
 function runKey(caller: Caller, jobId: JobId, number: number): IdempotencyKey {
-  return { principal: principalId(caller), route: ROUTE, key: `${jobId}/${number}`, hash: "" };
+  return { principal: principalId(caller), route: ROUTE, key: `${jobId}/${number}`, hash: "", job: toUuid(jobId) };
 }
 
 async function toFinished(run: Run, schema: AgentFile["output"]): Promise<FinishedRun<unknown>> {

@@ -1,9 +1,10 @@
 /** What one call of an endpoint is: what it stands on, what was asked, by whom, and how it can end. */
-import type { JobError, JobId, JobStatus, RequestId } from "@callboard/protocol";
+import type { JobError, JobId, RequestId } from "@callboard/protocol";
 import type { Authenticator, Caller } from "../access/index.ts";
 import type { CallWorld } from "../calls/index.ts";
 import type { Logger } from "../log/index.ts";
 import type { EndpointRegistry } from "./registry.ts";
+import type { Claim } from "./store.ts";
 
 export type EndpointWorld = CallWorld & {
   authenticator: Authenticator;
@@ -31,7 +32,8 @@ export type Call = {
   readonly jobId: JobId | null;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  relayStatus(status: JobStatus): void;
+  /** Of the job whose status the handler tells; null for a call whose client waits. */
+  readonly claim: Claim | null;
 };
 
 /** The JSON text of the answer, or why there is none. */

@@ -23,6 +23,7 @@ import { type Call, CallMoved, type CallRequest, type EndpointWorld, type Outcom
 import { endpointCaller } from "./caller.ts";
 import type { LoadedEndpoint } from "./load.ts";
 import { EndpointRefusal, toRefusal } from "./refusal.ts";
+import { StatusRelay, toStatus } from "./relay.ts";
 
 /** Characters of an answer. */
 const MAX_ANSWER_CHARS = 4 * 1024 * 1024;
@@ -57,10 +58,11 @@ export async function answerCall(
   const tooLate = new CallboardError("endpoint_timeout", `the endpoint did not answer within ${call.timeoutMs} ms`);
   const timer = setTimeout(() => stop.abort(tooLate), call.timeoutMs);
   const runs = new AgentRuns(world, call, stop.signal);
+  const relay = new StatusRelay(world, names, call.claim);
   try {
     const input = await checkInput(endpoint, request.input);
     stop.signal.throwIfAborted();
-    const context = toContext(world, request, call, { input, signal: stop.signal, runs, names });
+    const context = toContext(world, request, call, { input, signal: stop.signal, runs, relay, names });
     const { handle } = endpoint.definition;
     // Rejects also for a handler that does not honour its signal: its client has an answer then.
     const answer = await Promise.race([(async () => handle(context))(), aborted(stop.signal)]);
@@ -75,7 +77,7 @@ export async function answerCall(
   } finally {
     clearTimeout(timer);
     call.signal.removeEventListener("abort", onAbort);
-    await runs.end();
+    await Promise.all([relay.written(), runs.end()]);
   }
 }
 
@@ -84,13 +86,13 @@ const aborted = (signal: AbortSignal): Promise<never> =>
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 
-type Parts = { input: unknown; signal: AbortSignal; runs: AgentRuns; names: object };
+type Parts = { input: unknown; signal: AbortSignal; runs: AgentRuns; relay: StatusRelay; names: object };
 
 function toContext(
   { log }: EndpointWorld,
   request: CallRequest,
   call: Call,
-  { input, signal, runs, names }: Parts,
+  { input, signal, runs, relay, names }: Parts,
 ): EndpointContext<unknown> {
   return Object.freeze({
     input,
@@ -104,15 +106,8 @@ function toContext(
       warn: (message: string, facts?: object) => log.warn({ ...names, facts }, message),
     },
     runAgent: runs.run,
-    relayStatus: (text: string, more: { progress?: number; data?: Json } = {}) => {
-      const { progress, data } = more;
-      const within = progress === undefined ? undefined : Math.min(1, Math.max(0, progress));
-      call.relayStatus({
-        text: String(text).slice(0, 2000),
-        ...(within === undefined || Number.isNaN(within) ? {} : { progress: within }),
-        ...(data === undefined ? {} : { data }),
-      });
-    },
+    relayStatus: (text: string, more?: { progress?: number; data?: Json }) =>
+      relay.say(toStatus(text, more), runs.underWay()),
     problem: (status: number, message: string, details?: Record<string, Json>): never => {
       if (!(Number.isInteger(status) && status >= 400 && status < 600)) {
         throw new TypeError(`problem: status is ${status}; expected 400 to 599`);

@@ -7,4 +7,4 @@ export type { LoadedEndpoint } from "./load.ts";
 export { ENDPOINTS_PREFIX } from "./paths.ts";
 export { EndpointRefusal } from "./refusal.ts";
 export { EndpointRegistry, type Match } from "./registry.ts";
-export { findJob, insertJob, removeJob, sweepJobs, takeOverCall } from "./store.ts";
+export { findJob, insertJob, joinJob, removeJob, sweepJobs, takeOverCall } from "./store.ts";

@@ -1,6 +1,7 @@
 /** A job as the server keeps it, and as the API shows it. */
 import {
   fromUuid,
+  isJobEnded,
   type Job,
   type JobError,
   type JobId,
@@ -38,6 +39,9 @@ export type JobRow = {
   started_at: string | null;
   ended_at: string | null;
   expires_at: string | null;
+  last_seq: number;
+  /** Milliseconds without a reader after which the job is canceled; null for never. */
+  abandon_after_ms: number | null;
 };
 
 export const jobIdOf = (row: Pick<JobRow, "id">): JobId => fromUuid("job", row.id);
@@ -53,6 +57,10 @@ export const toFacts = (row: JobRow): JobFacts => ({
   createdById: creatorOf(row),
 });
 
+/** Number of the last event; that of the end is not stored, the row tells it. */
+export const lastSeqOf = (row: Pick<JobRow, "state" | "last_seq">): number =>
+  isJobEnded(row.state) ? row.last_seq + 1 : row.last_seq;
+
 export function toJob(row: JobRow): Job {
   return {
     job_id: jobIdOf(row),
@@ -64,6 +72,7 @@ export function toJob(row: JobRow): Job {
     started_at: row.started_at,
     ended_at: row.ended_at,
     expires_at: row.expires_at,
+    last_seq: lastSeqOf(row),
     ...(row.state === "completed" && row.result !== null ? { result: JSON.parse(row.result) } : {}),
     ...(row.error === null ? {} : { error: row.error }),
   };

@@ -5,6 +5,7 @@
  *     is gone another process runs the handler again, and its `runAgent` calls join the runs there are.
  * J2  Every write of a worker checks its claim (`attempt`): who was replaced changes nothing.
  * J3  Canceling is written first, then the runs are canceled by whoever canceled, then the worker is told.
+ * J4  A job that is gone (its thread was deleted) is worked on no more, and its other runs are canceled.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { CallboardError, isJobEnded, type JobError, runErrorCatalogue, toUuid } from "@callboard/protocol";
@@ -14,11 +15,12 @@ import type { Sql } from "../storage/index.ts";
 import { cancelRunsOf } from "./agent-runs.ts";
 import { CallMoved, type CallRequest, type EndpointWorld, type Outcome } from "./asked.ts";
 import { answerCall } from "./call.ts";
+import { JobFollower, type JobReader } from "./follow.ts";
 import { creatorOf, type JobRow, jobIdOf, MAX_CRASHES, organizationOf, tokenOf } from "./job.ts";
 import type { LoadedEndpoint } from "./load.ts";
 import { toRefusal } from "./refusal.ts";
-import { StatusWriter } from "./status.ts";
 import {
+  cancelAbandoned,
   cancelRow,
   claimJobs,
   disownJobs,
@@ -30,6 +32,8 @@ import {
   type NewJob,
   releaseJob,
 } from "./store.ts";
+import { Wakeup } from "./wakeup.ts";
+import { JobWatch } from "./watch.ts";
 
 export type JobsOptions = {
   world: EndpointWorld;
@@ -50,6 +54,7 @@ const canceled: JobError = {
   retryable: false,
   status: 409,
 };
+const abandoned = toRefusal(new CallboardError("job_abandoned")) as JobError;
 
 type Work = { row: JobRow; worker: string; abort: AbortController; done: Promise<void> };
 
@@ -63,26 +68,23 @@ export type JobRequest = {
 };
 
 export class Jobs {
+  readonly watch: JobWatch;
   readonly #options: JobsOptions;
   readonly #world: EndpointWorld;
   /** By the job's uuid. */
   readonly #works = new Map<string, Work>();
-  readonly #waiters = new Map<string, Set<() => void>>();
   readonly #off: () => void;
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
   #lookAgain = false;
   #stopping = false;
+  #abandonedAtMs = 0;
 
   constructor(options: JobsOptions) {
     this.#options = options;
     this.#world = options.world;
-    this.#off = options.world.wakes.on("job", (ids) => {
-      for (const id of ids.includes("*") ? [...this.#waiters.keys()] : ids) {
-        for (const wake of this.#waiters.get(id) ?? []) wake();
-      }
-      this.#look();
-    });
+    this.watch = new JobWatch(options.world);
+    this.#off = options.world.wakes.on("job", () => this.#look());
   }
 
   /** Begins to work on jobs, if this process does. */
@@ -95,9 +97,15 @@ export class Jobs {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearInterval(this.#timer);
+    this.watch.stop();
     for (const work of this.#works.values()) work.abort.abort(new CallMoved());
     await Promise.all([...this.#works.values()].map(({ done }) => done));
     this.#off();
+  }
+
+  /** Jobs are being handed over: who waits here waits elsewhere from now on. */
+  get stopping(): boolean {
+    return this.#stopping;
   }
 
   /** Jobs under way here. */
@@ -121,6 +129,7 @@ export class Jobs {
       keyed: asked.keyed,
       owner: null,
       timeoutMs: endpoint.timeoutMs,
+      abandonAfterMs: endpoint.definition.abandonAfterMs ?? null,
     };
     for (;;) {
       const found = (await insertJob(sql, row)) ?? (await findSame(sql, row));
@@ -133,28 +142,54 @@ export class Jobs {
     if (row.state === "queued") this.#world.wakes.send("job", row.id);
   }
 
-  /** The job once it has ended, or as it is when the time is up or the client is gone; undefined when it is not there. */
-  async wait(row: JobRow, seconds: number, signal: AbortSignal): Promise<JobRow | undefined> {
-    const deadline = Date.now() + seconds * 1000;
-    let now: JobRow | undefined = row;
-    while (now !== undefined && !isJobEnded(now.state) && !signal.aborted) {
-      const leftMs = deadline - Date.now();
-      if (leftMs <= 0) break;
-      await this.#woken(row.id, Math.min(leftMs, LOOK_MS), signal);
-      now = await findJob(this.#world.database, row.organization_id, row.id);
+  /**
+   * The job once it has ended, or as it is when the time is up, the client is gone or this process stops;
+   * undefined when it is not there.
+   *
+   * @param afterSeq also returns when the job has an event after this one
+   */
+  async wait(row: JobRow, ms: number, signal: AbortSignal, afterSeq?: number): Promise<JobRow | undefined> {
+    const isOver = (now: JobRow) => isJobEnded(now.state) || (afterSeq !== undefined && now.last_seq > afterSeq);
+    if (isOver(row) || ms <= 0) return row;
+    const { database } = this.#world;
+    const woken = new Wakeup(ms, signal);
+    const off = this.watch.watch(row, afterSeq === undefined ? "end" : "all", woken.wake);
+    try {
+      for (;;) {
+        const now = await findJob(database, row.organization_id, row.id);
+        if (now === undefined || isOver(now) || woken.over || this.#stopping) return now;
+        await woken.next();
+      }
+    } finally {
+      off();
+      woken.end();
     }
-    return now;
   }
 
-  /** Cancels a job with its runs. One that has ended stays as it is. @returns undefined when it is not there */
-  async cancel(row: JobRow): Promise<JobRow | undefined> {
-    const { database, wakes } = this.#world;
-    const ended = await cancelRow(database, row.organization_id, row.id, canceled);
+  /** Hands the job's events after `afterSeq` over, until its end. */
+  follow(row: JobRow, afterSeq: number, reader: JobReader): JobFollower {
+    return new JobFollower(this.#world, this.watch, row, afterSeq, reader);
+  }
+
+  /**
+   * Cancels a job with its runs. One that has ended stays as it is.
+   *
+   * @param ofOne only a job that no other request has joined
+   * @returns undefined when it is not there
+   */
+  async cancel(row: JobRow, ofOne = false): Promise<JobRow | undefined> {
+    const { database } = this.#world;
+    const ended = await cancelRow(database, row.organization_id, row.id, canceled, ofOne);
     if (ended === undefined) return findJob(database, row.organization_id, row.id);
-    this.#works.get(row.id)?.abort.abort(new CallboardError("bad_request", "the job was canceled"));
-    await this.#cancelRuns(row);
-    wakes.send("job", row.id);
+    await this.#stopped(ended, "the job was canceled");
     return ended;
+  }
+
+  /** A job was written as canceled: what works on it ends, here and elsewhere (J3). */
+  async #stopped(row: JobRow, why: string): Promise<void> {
+    this.#works.get(row.id)?.abort.abort(new CallboardError("bad_request", why));
+    await this.#cancelRuns(row);
+    this.#world.wakes.send("job", row.id);
   }
 
   // Working
@@ -182,6 +217,7 @@ export class Jobs {
 
   async #lookOnce(): Promise<void> {
     await this.#dropLost();
+    await this.#endAbandoned();
     const worker = this.#room();
     if (worker === null) return;
     const { database, endpoints } = this.#world;
@@ -190,6 +226,14 @@ export class Jobs {
     const rows = await claimJobs(database, worker, CLAIM_LIMIT, names);
     for (const row of rows) this.#work(row, worker);
     if (rows.length === CLAIM_LIMIT) this.#lookAgain = true;
+  }
+
+  async #endAbandoned(): Promise<void> {
+    const now = Date.now();
+    if (now - this.#abandonedAtMs < LOOK_MS) return; // looks follow each other closely when much is going on
+    this.#abandonedAtMs = now;
+    const rows = await cancelAbandoned(this.#world.database, abandoned);
+    await Promise.all(rows.map((row) => this.#stopped(row, "nobody asked for the job")));
   }
 
   /** Stops work on jobs that were canceled or taken over, and all work under a lease that was lost. */
@@ -203,8 +247,9 @@ export class Jobs {
     const known = new Map(rows.map((row) => [row.id, row]));
     for (const { row, worker, abort } of works) {
       const now = known.get(row.id);
-      if (now?.state === "canceled") abort.abort(new CallboardError("bad_request", "the job was canceled"));
-      else if (worker !== this.#options.worker() || now?.state !== "running" || now.attempt !== row.attempt) {
+      if (now === undefined) abort.abort(new CallboardError("not_found", "the job's thread was deleted"));
+      else if (now.state === "canceled") abort.abort(new CallboardError("bad_request", "the job was canceled"));
+      else if (worker !== this.#options.worker() || now.state !== "running" || now.attempt !== row.attempt) {
         abort.abort(new CallMoved());
       }
     }
@@ -222,21 +267,18 @@ export class Jobs {
   }
 
   async #answer(row: JobRow, signal: AbortSignal): Promise<void> {
-    const status = new StatusWriter(this.#world, row);
     try {
-      const outcome = await this.#call(row, signal, status);
-      await status.written();
+      const outcome = await this.#call(row, signal);
       await this.#finish(row, outcome, signal);
     } catch (error) {
       if (!(error instanceof CallMoved)) throw error;
-      await status.written();
       if (!this.#stopping) return; // it is somebody else's
       await releaseJob(this.#world.database, row);
       this.#world.wakes.tell("job", row.id);
     }
   }
 
-  async #call(row: JobRow, signal: AbortSignal, status: StatusWriter): Promise<Outcome> {
+  async #call(row: JobRow, signal: AbortSignal): Promise<Outcome> {
     const failed = (error: CallboardError): Outcome => ({ ok: false, refusal: toRefusal(error) as JobError });
     if (row.crashes >= MAX_CRASHES) {
       const { summary: message, retryable } = runErrorCatalogue.crash_loop;
@@ -252,7 +294,7 @@ export class Jobs {
       jobId: jobIdOf(row),
       timeoutMs: row.left_ms,
       signal,
-      relayStatus: (text) => status.say(text),
+      claim: row,
     });
   }
 
@@ -293,23 +335,5 @@ export class Jobs {
   #cancelRuns(row: JobRow): Promise<void> {
     const job = { organizationId: organizationOf(row), principal: creatorOf(row), jobId: jobIdOf(row) };
     return cancelRunsOf(this.#world, job);
-  }
-
-  /** Resolves when the job was changed, after `ms`, or when the signal is aborted. */
-  #woken(id: string, ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wakes = this.#waiters.get(id) ?? new Set();
-      this.#waiters.set(id, wakes);
-      const done = () => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", done);
-        wakes.delete(done);
-        if (wakes.size === 0) this.#waiters.delete(id);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener("abort", done, { once: true });
-      wakes.add(done);
-    });
   }
 }

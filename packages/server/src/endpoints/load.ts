@@ -8,6 +8,8 @@ import type { Importer } from "./versions.ts";
 /** Milliseconds of one call. */
 const DEFAULT_TIMEOUT_MS = 300_000;
 const MAX_TIMEOUT_MS = 12 * 3_600_000;
+/** Readers of a job are noted once a second. */
+const MIN_ABANDON_MS = 5000;
 
 export type LoadedEndpoint = {
   /** The file below `endpoints/`, without its ending. */
@@ -17,6 +19,8 @@ export type LoadedEndpoint = {
   readonly template: string;
   readonly definition: EndpointDefinition;
   readonly timeoutMs: number;
+  /** Its calls are jobs: at once, or when they turn out to take long. */
+  readonly asJob: boolean;
   /** For the API's description; absent when nobody can make it. */
   readonly inputSchema: JsonSchema | undefined;
   readonly outputSchema: JsonSchema | undefined;
@@ -56,8 +60,16 @@ function toEndpoint(name: string, file: string, module: { default?: Endpoint }):
   for (const [field, schema] of Object.entries({ input, output })) {
     if (typeof schema?.["~standard"]?.validate !== "function") throw new Error(`${field} must be a Standard Schema`);
   }
-  if (!(Number.isInteger(timeoutMs) && timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
-    throw new Error(`timeoutMs is ${timeoutMs}; expected whole milliseconds up to ${MAX_TIMEOUT_MS}`);
+  requireMs("timeoutMs", timeoutMs, 1);
+  const { mode, answerWithinMs, abandonAfterMs } = definition;
+  const asJob = mode === "polling" || answerWithinMs !== undefined;
+  if (answerWithinMs !== undefined) {
+    if (mode === "polling") throw new Error("answerWithinMs is for mode sync; polling answers at once");
+    requireMs("answerWithinMs", answerWithinMs, 1);
+  }
+  if (abandonAfterMs !== undefined) {
+    if (!asJob) throw new Error("abandonAfterMs is for jobs: mode polling, or sync with answerWithinMs");
+    requireMs("abandonAfterMs", abandonAfterMs, MIN_ABANDON_MS);
   }
   const pattern = toPattern(name);
   return {
@@ -67,9 +79,15 @@ function toEndpoint(name: string, file: string, module: { default?: Endpoint }):
     template: toTemplate(pattern),
     definition,
     timeoutMs,
+    asJob,
     inputSchema: definition.inputJsonSchema ?? shown(input, "input"),
     outputSchema: definition.outputJsonSchema ?? shown(output, "output"),
   };
+}
+
+function requireMs(field: string, ms: number, least: number): void {
+  if (Number.isInteger(ms) && ms >= least && ms <= MAX_TIMEOUT_MS) return;
+  throw new Error(`${field} is ${ms}; expected whole milliseconds from ${least} to ${MAX_TIMEOUT_MS}`);
 }
 
 function shown(schema: StandardSchema, side: "input" | "output"): JsonSchema | undefined {

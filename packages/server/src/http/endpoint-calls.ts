@@ -2,7 +2,7 @@
  * Calls of a project's endpoints, below `/endpoints`.
  *
  *   match ─ token ─ access ─ body ─ input ─┬─ sync: handler ─ answer
- *                                          └─ polling: job ─ 202
+ *                                          └─ polling: job ─ 202; with `answerWithinMs`: job ─ answer, or 202
  *
  * With an `Idempotency-Key` the answer is kept beside the key. A sync call reserves the key before its handler
  * runs and is a job of its own meanwhile, so that a repeat after a crash joins the runs the first call started.
@@ -11,7 +11,9 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import {
   CallboardError,
+  isJobEnded,
   type JobAccepted,
+  type JobError,
   type JobId,
   newId,
   parseId,
@@ -22,7 +24,7 @@ import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
 import { type Caller, callEndpoint, principalId, scopeOf } from "../access/index.ts";
-import { forget, idempotencyKey, reserve, store, storedAnswer } from "../calls/index.ts";
+import { forget, idempotencyKey, reserve, type StoredAnswer, store, storedAnswer } from "../calls/index.ts";
 import {
   answerCall,
   type CallRequest,
@@ -33,6 +35,7 @@ import {
   insertJob,
   type JobRow,
   type Jobs,
+  joinJob,
   type LoadedEndpoint,
   type Match,
   type Outcome,
@@ -60,6 +63,7 @@ export type EndpointCallDeps = {
 const JOBS_PATH = "/api/v1/jobs";
 /** Stored in the place of a status while a sync call is under way. */
 const UNDER_WAY = 0;
+const ACCEPTED = 202;
 
 /**
  * Adds `/endpoints/*` to the router.
@@ -135,7 +139,7 @@ class EndpointCall {
     await checkInput(this.#endpoint, request.input);
     const parts = [this.#incoming.url ?? "", JSON.stringify(request.input ?? null)];
     const key = idempotencyKey(caller, `endpoints/${name}`, headers["idempotency-key"], parts);
-    if (definition.mode === "polling") await this.#asJob(caller, request, key);
+    if (this.#endpoint.asJob) await this.#asJob(caller, request, key);
     else if (key === null) this.#send(await this.#call(caller, request, null));
     else await this.#once(caller, request, key);
   }
@@ -150,7 +154,7 @@ class EndpointCall {
       jobId,
       timeoutMs: this.#endpoint.timeoutMs,
       signal: AbortSignal.any([this.#clientLeft(), stopping]),
-      relayStatus: () => {}, // a client that waits for the answer has no place for it
+      claim: null, // a client that waits for the answer has no place for a status
     });
   }
 
@@ -182,9 +186,7 @@ class EndpointCall {
       const stored = await storedAnswer(world.database, caller, key);
       if (stored !== undefined) {
         if (stored.status !== UNDER_WAY) {
-          this.#outgoing.setHeader("idempotency-replayed", "true");
-          if (stored.status >= 400) throw new EndpointRefusal(JSON.parse(stored.text));
-          this.#write(stored.status, stored.text, {});
+          this.#replay(stored);
           return undefined;
         }
         const id = parseId("job", stored.text);
@@ -198,8 +200,8 @@ class EndpointCall {
       }
       try {
         return await world.database.tenant(scopeOf(caller), async (tx) => {
-          await reserve(tx, caller, key, null);
           const id = newId("job");
+          await reserve(tx, caller, { ...key, job: toUuid(id) }, null);
           await store(tx, caller, key, { status: UNDER_WAY, text: id });
           const row = await insertJob(tx, {
             mode: "sync",
@@ -214,6 +216,7 @@ class EndpointCall {
             keyed: true,
             owner,
             timeoutMs: this.#endpoint.timeoutMs,
+            abandonAfterMs: null,
           });
           return row as JobRow; // its id is new
         });
@@ -223,9 +226,60 @@ class EndpointCall {
     }
   }
 
-  // Polling
+  // Jobs
 
   async #asJob(caller: Caller, request: CallRequest, key: IdempotencyKey | null): Promise<void> {
+    const accepted = await this.#accept(caller, request, key);
+    if (accepted === undefined) return;
+    const { row, replayed } = accepted;
+    const headers = replayed ? { "idempotency-replayed": "true" } : {};
+    const { answerWithinMs } = this.#endpoint.definition;
+    if (row === undefined || answerWithinMs === undefined) this.#accepted(accepted.job, headers);
+    else await this.#within(answerWithinMs, caller, key, row, accepted.isNew, headers);
+  }
+
+  /** The job's answer when it comes in time, else the job. */
+  async #within(
+    ms: number,
+    caller: Caller,
+    key: IdempotencyKey | null,
+    row: JobRow,
+    isNew: boolean,
+    headers: Record<string, string>,
+  ): Promise<void> {
+    const { world, jobs } = this.#deps;
+    const left = this.#clientLeft();
+    const now = await jobs.wait(row, ms, left);
+    if (left.aborted) {
+      // Nobody has heard of the job yet. One that others have joined is theirs as well.
+      if (!isNew || jobs.stopping || (await jobs.cancel(row, true))?.state !== "canceled") return;
+      if (key !== null) await forget(world.database, caller, key);
+      return;
+    }
+    if (now === undefined) throw new CallboardError("not_found", "the thread of this call was deleted");
+    if (!isJobEnded(now.state)) {
+      this.#accepted(toAccepted(now), headers);
+      return;
+    }
+    const outcome = toOutcome(now);
+    if (key !== null) {
+      const kept = toKept(outcome);
+      if (kept === undefined) await forget(world.database, caller, key);
+      else await store(world.database, caller, key, kept);
+    }
+    this.#send(outcome, headers);
+  }
+
+  /**
+   * Writes the call down as a job, or finds the one there is for it. `row` is undefined when that has expired.
+   *
+   * @returns undefined when a stored answer was sent
+   */
+  async #accept(
+    caller: Caller,
+    request: CallRequest,
+    key: IdempotencyKey | null,
+  ): Promise<{ job: JobAccepted; row: JobRow | undefined; isNew: boolean; replayed: boolean } | undefined> {
     const { world, jobs } = this.#deps;
     const hash = createHash("sha256").update(
       JSON.stringify(sorted([request.path, request.query, request.input ?? null])),
@@ -241,19 +295,24 @@ class EndpointCall {
     for (;;) {
       const stored = key === null ? undefined : await storedAnswer(world.database, caller, key);
       if (stored !== undefined) {
-        this.#accepted(JSON.parse(stored.text) as JobAccepted, { "idempotency-replayed": "true" });
-        return;
+        if (stored.status !== ACCEPTED) {
+          this.#replay(stored);
+          return undefined;
+        }
+        const job = JSON.parse(stored.text) as JobAccepted;
+        const row = await joinJob(world.database, toUuid(caller.organizationId), toUuid(job.job_id));
+        return { job, row, isNew: false, replayed: true };
       }
       try {
         const row = await world.database.tenant(scopeOf(caller), async (tx) => {
           if (key !== null) await reserve(tx, caller, key, null);
-          const accepted = await jobs.accept(tx, asked);
-          if (key !== null) await store(tx, caller, key, { status: 202, text: JSON.stringify(toAccepted(accepted)) });
-          return accepted;
+          const written = await jobs.accept(tx, asked);
+          const text = JSON.stringify(toAccepted(written));
+          if (key !== null) await store(tx, caller, { ...key, job: written.id }, { status: ACCEPTED, text });
+          return written;
         });
         jobs.begin(row);
-        this.#accepted(toAccepted(row), {});
-        return;
+        return { job: toAccepted(row), row, isNew: row.id === asked.id, replayed: false };
       } catch (error) {
         if (!(error instanceof AlreadyAnswered)) throw error;
       }
@@ -262,13 +321,24 @@ class EndpointCall {
 
   // Answers
 
-  #send(outcome: Outcome): void {
+  #send(outcome: Outcome, headers: Record<string, string> = {}): void {
     if (!outcome.ok) throw new EndpointRefusal(outcome.refusal);
-    this.#write(200, outcome.text, {});
+    this.#write(200, outcome.text, headers);
+  }
+
+  /** @throws what the first request was refused with */
+  #replay(stored: StoredAnswer): void {
+    this.#outgoing.setHeader("idempotency-replayed", "true");
+    if (stored.status >= 400) throw new EndpointRefusal(JSON.parse(stored.text));
+    this.#write(stored.status, stored.text, {});
   }
 
   #accepted(job: JobAccepted, headers: Record<string, string>): void {
-    this.#write(202, JSON.stringify(job), { location: `${JOBS_PATH}/${job.job_id}`, "retry-after": "1", ...headers });
+    this.#write(ACCEPTED, JSON.stringify(job), {
+      location: `${JOBS_PATH}/${job.job_id}`,
+      "retry-after": "1",
+      ...headers,
+    });
   }
 
   #write(status: number, text: string, headers: Record<string, string>): void {
@@ -297,6 +367,10 @@ const toAccepted = (row: JobRow): JobAccepted => {
   const { job_id, state, status } = toJob(row);
   return { job_id, state, status };
 };
+
+/** What the client of an ended job is answered. */
+const toOutcome = (row: JobRow): Outcome =>
+  row.state === "completed" ? { ok: true, text: row.result as string } : { ok: false, refusal: row.error as JobError };
 
 /** What a repeat is told: answers, and refusals that a repeat would meet again. */
 function toKept(outcome: Outcome): { status: number; text: string } | undefined {

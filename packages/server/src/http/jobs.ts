@@ -1,16 +1,20 @@
-/** Jobs: read, wait for, cancel. */
+/** Jobs: read, wait for, follow, cancel. */
 import { CallboardError, isJobEnded, type Job, parseId, toUuid } from "@callboard/protocol";
 import { audit, cancelJob, type JobDecision, readJob, scopeOf } from "../access/index.ts";
 import { findJob, type JobRow, type Jobs, toFacts, toJob } from "../endpoints/index.ts";
 import type { Database, Sql } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
+import { lastEventId, type Streams } from "./sse.ts";
 
-export type JobRooms = { database: Database; jobs: Jobs };
+export type JobRooms = { database: Database; jobs: Jobs; streams: Streams };
+type JobRoute = "jobs.get" | "jobs.stream" | "jobs.cancel";
 
-export function jobHandlers({ database, jobs }: JobRooms): Pick<Handlers, "jobs.get" | "jobs.cancel"> {
+const MAX_WAIT_SECONDS = 60;
+
+export function jobHandlers({ database, jobs, streams }: JobRooms): Pick<Handlers, JobRoute> {
   /** The job, if the caller may see it; an admin's look at others' jobs is audited. */
   async function seen(
-    { caller, params, requestId }: ApiRequest<"jobs.get" | "jobs.cancel">,
+    { caller, params, requestId }: ApiRequest<JobRoute>,
     decide: (row: JobRow | undefined) => JobDecision<"job.read" | "job.cancel">,
     action: "job.read_as_admin" | "job.cancel_as_admin",
   ): Promise<JobRow> {
@@ -24,12 +28,28 @@ export function jobHandlers({ database, jobs }: JobRooms): Pick<Handlers, "jobs.
     return row as JobRow; // the decision has refused what is not there
   }
 
+  async function read(request: ApiRequest<"jobs.get" | "jobs.stream">): Promise<JobRow> {
+    const decide = (row: JobRow | undefined) => readJob(request.caller, row && toFacts(row));
+    const row = await seen(request, decide, "job.read_as_admin");
+    await jobs.watch.touch(row);
+    return row;
+  }
+
   return {
     "jobs.get": async (request) => {
-      const decide = (row: JobRow | undefined) => readJob(request.caller, row && toFacts(row));
-      const row = await seen(request, decide, "job.read_as_admin");
-      const now = request.waitSeconds === 0 ? row : await jobs.wait(row, request.waitSeconds, request.signal);
-      return toSent("jobs.get", now);
+      const row = await read(request);
+      const { wait = request.waitSeconds, after_seq: afterSeq } = request.query;
+      const ms = Math.min(wait, MAX_WAIT_SECONDS) * 1000;
+      return toSent("jobs.get", ms === 0 ? row : await jobs.wait(row, ms, request.signal, afterSeq));
+    },
+
+    "jobs.stream": async (request) => {
+      const row = await read(request);
+      const afterSeq = lastEventId(request.headers) ?? request.query.after_seq ?? 0;
+      // No content: a browser's EventSource does not come again.
+      if (isJobEnded(row.state) && afterSeq >= toJob(row).last_seq) return undefined;
+      streams.open(request.outgoing, request.caller, (reader) => jobs.follow(row, afterSeq, reader));
+      return { kind: "streamed" };
     },
 
     "jobs.cancel": async (request) => {

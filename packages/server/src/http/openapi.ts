@@ -1,5 +1,14 @@
 /** The OpenAPI 3.1 document, made from the route table that also validates. */
-import { type ErrorCode, errorBody, errorCatalogue, jobAccepted, type Route, routes } from "@callboard/protocol";
+import {
+  type ErrorCode,
+  errorBody,
+  errorCatalogue,
+  event,
+  jobAccepted,
+  jobEvent,
+  type Route,
+  routes,
+} from "@callboard/protocol";
 import { z } from "zod";
 import type { LoadedEndpoint } from "../endpoints/index.ts";
 
@@ -91,7 +100,7 @@ function toOperation(name: string, route: Route, schemas: Record<string, Schema>
     const description = "`wait=N` waits up to N seconds, at most 60, for the run's end.";
     parameters.push({ name: "Prefer", in: "header", required: false, schema: { type: "string" }, description });
   }
-  if (name === "events.stream") {
+  if (route.answer === "stream") {
     const description = "The last seq the reader holds.";
     parameters.push({ name: "Last-Event-ID", in: "header", required: false, schema: { type: "string" }, description });
   }
@@ -109,10 +118,10 @@ function toOperation(name: string, route: Route, schemas: Record<string, Schema>
 function toEndpointOperation(endpoint: LoadedEndpoint): Operation {
   const { definition, name, template, inputSchema = {}, outputSchema = {} } = endpoint;
   const { method, mode } = definition;
+  const job = { $ref: "#/components/schemas/JobAccepted" };
   const hasBody = method !== "GET" && method !== "DELETE";
   const description = "Repeats with the same key get the stored answer.";
   const schema = { type: "string", maxLength: 255 };
-  const answer = mode === "polling" ? { $ref: "#/components/schemas/JobAccepted" } : outputSchema;
   const result = { description: "The job's `result` on `completed`.", schema: outputSchema };
   return {
     operationId: `endpoints.${name}`,
@@ -125,11 +134,18 @@ function toEndpointOperation(endpoint: LoadedEndpoint): Operation {
     ],
     ...(hasBody ? { requestBody: { required: true, content: { "application/json": { schema: inputSchema } } } } : {}),
     responses: {
-      [mode === "polling" ? 202 : 200]: {
-        description: mode === "polling" ? "A job; `Location` has its address." : "The answer.",
-        content: { "application/json": { schema: answer } },
-        ...(mode === "polling" ? { "x-job-result": result } : {}),
-      },
+      ...(mode === "sync"
+        ? { 200: { description: "The answer.", content: { "application/json": { schema: outputSchema } } } }
+        : {}),
+      ...(endpoint.asJob
+        ? {
+            202: {
+              description: "A job; `Location` has its address.",
+              content: { "application/json": { schema: job } },
+              "x-job-result": result,
+            },
+          }
+        : {}),
       default: {
         description: "A refusal: of the catalogue, of the endpoint, or the end of the run that failed it.",
         content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
@@ -172,11 +188,11 @@ function toAnswers(name: string, route: Route, schemas: Record<string, Schema>):
   const { answer } = route;
   if (answer === undefined) return { [route.status]: { description: "Done." } };
   if (answer === "stream") {
-    const event = toSchema(routes["events.list"].answer, "output", schemas) && { $ref: "#/components/schemas/Event" };
+    const schema = toSchema(route.tag === "jobs" ? jobEvent : event, "output", schemas);
     return {
       200: {
-        description: "Server-sent events; `data` of each is one Event.",
-        content: { "text/event-stream": { schema: event } },
+        description: "Server-sent events; `data` of each is one of these.",
+        content: { "text/event-stream": { schema } },
       },
     };
   }

@@ -1,13 +1,13 @@
 /**
- * The log as server-sent events, written straight to the socket.
+ * Events of a thread or a job as server-sent events, written straight to the socket.
  *
  * A reader that is slow is left alone until its socket drains and then reads the log on; one that does not
  * read for half a minute is cut. Nothing is skipped and nothing is held in memory for it.
  */
-import type { ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import { CallboardError, type RunId, terminalEventTypes, toUuid } from "@callboard/protocol";
 import type { Authenticator, Caller } from "../access/index.ts";
-import { eventFrame, type Feed, type Follower, type LoggedEvent, type LogKey } from "../events/index.ts";
+import { eventFrame, type LoggedEvent } from "../events/index.ts";
 import type { Wakes } from "../storage/index.ts";
 
 const HEARTBEAT_MS = 15_000;
@@ -22,12 +22,27 @@ const HEADERS = {
 };
 const TERMINAL: ReadonlySet<string> = new Set(terminalEventTypes);
 
+/** Where a stream's events come from, after the place its client named. */
+export type Source = (reader: Reader) => { resume(): void; close(): void };
+type Reader = {
+  /** Takes events in order. Answers false when it wants no more until `resume` is called. */
+  deliver(events: readonly LoggedEvent[]): boolean;
+  /** Nothing follows. */
+  end(): void;
+};
+
+/** `Last-Event-ID`: the number of the last event a client has. */
+export function lastEventId(headers: IncomingHttpHeaders): number | undefined {
+  const header = headers["last-event-id"];
+  return typeof header === "string" && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
+}
+
 class Stream {
   readonly caller: Caller;
   readonly #outgoing: ServerResponse;
   /** How the last event to be sent names its run; undefined for a stream without an end. */
   readonly #lastRun: string | undefined;
-  #follower: Follower | undefined;
+  #follower: ReturnType<Source> | undefined;
   /** When the socket stopped taking bytes; undefined while it takes them. */
   stalledSinceMs: number | undefined;
 
@@ -37,7 +52,7 @@ class Stream {
     this.#lastRun = untilRun === undefined ? undefined : `"run_id":"${untilRun}"`;
   }
 
-  open(feed: Feed, key: LogKey, afterSeq: number, onClose: () => void): void {
+  open(source: Source, onClose: () => void): void {
     const outgoing = this.#outgoing;
     outgoing.cork();
     outgoing.writeHead(200, HEADERS);
@@ -55,7 +70,7 @@ class Stream {
       this.#follower?.close();
       onClose();
     });
-    this.#follower = feed.follow(key, afterSeq, {
+    this.#follower = source({
       deliver: (events) => this.#deliver(events),
       end: () => outgoing.end(),
     });
@@ -91,14 +106,12 @@ class Stream {
 }
 
 export class Streams {
-  readonly #feed: Feed;
   readonly #authenticator: Authenticator;
   readonly #streams = new Set<Stream>();
   readonly #timers: NodeJS.Timeout[];
   readonly #unsubscribe: () => void;
 
-  constructor(feed: Feed, authenticator: Authenticator, wakes: Wakes) {
-    this.#feed = feed;
+  constructor(authenticator: Authenticator, wakes: Wakes) {
     this.#authenticator = authenticator;
     this.#unsubscribe = wakes.on("access", (keys) => void this.#recheck(keys));
     this.#timers = [
@@ -116,10 +129,10 @@ export class Streams {
   }
 
   /** @param untilRun the stream ends after this run's terminal event, which is still to come; undefined for never */
-  open(outgoing: ServerResponse, caller: Caller, key: LogKey, afterSeq: number, untilRun: RunId | undefined): void {
+  open(outgoing: ServerResponse, caller: Caller, source: Source, untilRun?: RunId): void {
     const stream = new Stream(outgoing, caller, untilRun);
     this.#streams.add(stream);
-    stream.open(this.#feed, key, afterSeq, () => this.#streams.delete(stream));
+    stream.open(source, () => this.#streams.delete(stream));
   }
 
   /** A stream with nothing to come: what it was to end with is behind its reader. */

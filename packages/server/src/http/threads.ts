@@ -7,6 +7,7 @@ import { findRun, removeThread, setArchived, toRun, updateThread } from "../runs
 import { decodeCursor, encodeCursor, toPage } from "../storage/index.ts";
 import { findThread, listThreads, threadLinks, toThread } from "../threads/index.ts";
 import type { ApiRequest, Handlers } from "./handler.ts";
+import { lastEventId, type Source } from "./sse.ts";
 import type { World } from "./world.ts";
 
 type ThreadRoute =
@@ -120,13 +121,14 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
 
     "events.stream": async (request) => {
       const key = await toRead(world, request, request.params.thread_id);
-      const header = request.headers["last-event-id"];
-      const last = typeof header === "string" && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
-      const afterSeq = last ?? request.query.after_seq ?? 0;
+      const afterSeq = lastEventId(request.headers) ?? request.query.after_seq ?? 0;
       const { until_run: untilRun } = request.query;
       if (untilRun !== undefined && (await hasPassed(world, request.caller, key, untilRun, afterSeq))) {
         world.streams.openEnded(request.outgoing);
-      } else world.streams.open(request.outgoing, request.caller, key, afterSeq, untilRun);
+      } else {
+        const source: Source = (reader) => world.feed.follow(key, afterSeq, reader);
+        world.streams.open(request.outgoing, request.caller, source, untilRun);
+      }
       return { kind: "streamed" };
     },
   };

@@ -38,4 +38,6 @@ export type IdempotencyKey = {
   readonly key: string;
   /** SHA-256 of the request's path and body, hex. */
   readonly hash: string;
+  /** Uuid of the job whose run or whose answer it stands for: it goes when that job does. */
+  readonly job?: string;
 };

@@ -21,6 +21,7 @@ export {
   setArchived,
   updateThread,
 } from "./manage.ts";
+export { noteOnRun } from "./note.ts";
 export { sweepDeltas } from "./retention.ts";
 export { keyOf, type Principal, type RunInput, type RunKey, type RunRow, runError, runScope, toRun } from "./run.ts";
 export { type SendDeps, type SendRequest, sendEvents } from "./send.ts";

@@ -79,7 +79,7 @@ export async function removeThread(
   threadId: ThreadId,
 ): Promise<void> {
   const log = await lockLog(tx, deps, organizationId, threadId);
-  await deleteThread(tx, organizationId, threadId);
+  const jobs = await deleteThread(tx, organizationId, threadId);
   const active = log.row.active_run_id;
   tx.after(() => {
     if (active !== null) {
@@ -87,6 +87,7 @@ export async function removeThread(
       deps.wakes.tell("signal", active);
     }
     deps.feed.deleted({ organization: log.row.organization_id, thread: log.row.id });
+    for (const job of jobs) deps.wakes.send("job", job);
   });
 }
 

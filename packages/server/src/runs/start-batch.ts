@@ -45,6 +45,8 @@ export type StartItem = {
   ir: string | null;
   ik: string | null;
   ih: string | null;
+  /** The key's job. */
+  ij: string | null;
   is: number | null;
   ib: string | null;
 };
@@ -58,7 +60,7 @@ const items = `with items as materialized (
      select * from json_to_recordset($1::json) as i(
        k int, o uuid, ep bigint, ag uuid, av int, th uuid, title text, ts text, ref text, au uuid, ck text, ci uuid,
        n int, va jsonb, me jsonb, at timestamptz, ru uuid, rs text, tr text, lo uuid, pr json, co json, po text,
-       inp json, qs bigint, ip text, ir text, ik text, ih text, "is" int, ib text, ev json)),`;
+       inp json, qs bigint, ip text, ir text, ik text, ih text, ij uuid, "is" int, ib text, ev json)),`;
 /** S2. The share lock lets an organization's access change before or after this commit, not during it. */
 const allowed = `select i.* from items i join organizations g on g.id = i.o where g.access_epoch = i.ep for share of g`;
 const writes = `threads_written as (
@@ -88,11 +90,12 @@ const startKeyed = statement(
   `${items}
    allowed as materialized (${allowed}),
    keyed as (
-     insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id)
-     select o, ip, ir, ik, decode(ih, 'hex'), "is", ib, th from allowed where ik is not null
+     insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response, thread_id,
+       job_id)
+     select o, ip, ir, ik, decode(ih, 'hex'), "is", ib, th, ij from allowed where ik is not null
      on conflict (organization_id, principal, route, key) do update
        set request_hash = excluded.request_hash, status = excluded.status, response = excluded.response,
-         thread_id = excluded.thread_id, created_at = now()
+         thread_id = excluded.thread_id, job_id = excluded.job_id, created_at = now()
        where idempotency_keys.created_at <= now() - interval '24 hours'
      returning organization_id, principal, route, key),
    admitted as materialized (

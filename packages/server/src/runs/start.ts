@@ -234,6 +234,7 @@ function toStart(
       ir: idempotency?.route ?? null,
       ik: idempotency?.key ?? null,
       ih: idempotency?.hash ?? null,
+      ij: idempotency?.job ?? null,
       is: idempotency === null ? null : status,
       ib: idempotency === null ? null : text,
     },

@@ -20,8 +20,10 @@ export type WakeTopics = {
   signal: string;
   /** A message joined a run: `run/number`, the run's uuid and how many have joined it. */
   steer: string;
-  /** A job was queued, went on or ended: its uuid. */
+  /** A job was queued, ended or is gone: its uuid. */
   job: string;
+  /** A job's handler said something: the job's uuid. */
+  jobStatus: string;
   /** An organization's access changed: its uuid. */
   access: string;
 };

@@ -106,6 +106,20 @@ export function listThreads(sql: Sql, filter: ThreadFilter): Promise<ThreadRow[]
     : sql.rows<ThreadRow>(listOwn, [...values, filter.principal]);
 }
 
+// A job may have runs in several threads: with the first of them that goes, the job and all its answers go. A call
+// that waits for its answer (`sync`) has no result to forget, and ends by itself.
+const removeJobs = statement(
+  "threads.delete_jobs",
+  `with own as (
+     select distinct job_id from idempotency_keys
+      where organization_id = $1 and thread_id = $2 and job_id is not null), -- idempotency_keys_thread
+   answers_gone as (
+     delete from idempotency_keys k using own where k.organization_id = $1 and k.job_id = own.job_id),
+   events_gone as (
+     delete from job_events e using own where e.organization_id = $1 and e.job_id = own.job_id)
+   delete from jobs j using own where j.organization_id = $1 and j.id = own.job_id and j.mode = 'polling'
+   returning j.id`,
+);
 const remove = [
   // Everything a thread has, in one transaction; the audit entry stays.
   statement("threads.delete_events", "delete from events where organization_id = $1 and thread_id = $2"),
@@ -150,9 +164,10 @@ const remove = [
   statement("threads.delete_runs", "delete from runs where organization_id = $1 and thread_id = $2"),
   statement("threads.delete", "delete from threads where organization_id = $1 and id = $2"),
 ];
-/** Deletes a locked thread with all it has. */
-export async function deleteThread(sql: Sql, organizationId: OrganizationId, id: ThreadId): Promise<void> {
-  const organization = toUuid(organizationId);
-  const thread = toUuid(id);
-  for (const step of remove) await sql.run(step, [organization, thread]);
+/** Deletes a locked thread with all it has. @returns uuids of the jobs that went with it */
+export async function deleteThread(sql: Sql, organizationId: OrganizationId, id: ThreadId): Promise<string[]> {
+  const place = [toUuid(organizationId), toUuid(id)];
+  const jobs = await sql.rows<{ id: string }>(removeJobs, place);
+  for (const step of remove) await sql.run(step, place);
+  return jobs.map((job) => job.id);
 }
