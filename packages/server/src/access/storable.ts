@@ -3,27 +3,30 @@ import { CallboardError, type FieldProblem } from "@callboard/protocol";
 
 const storable = (text: string): boolean => !text.includes("\u0000") && text.isWellFormed();
 
-function find(value: unknown, path: string): string | undefined {
-  if (typeof value === "string") return storable(value) ? undefined : path;
+const UNSTORABLE = "expected text without NUL characters and without unpaired surrogates";
+
+function find(value: unknown, path: string): FieldProblem | undefined {
+  if (typeof value === "string") return storable(value) ? undefined : { path, message: UNSTORABLE };
   if (typeof value !== "object" || value === null) return undefined;
   for (const [key, item] of Object.entries(value)) {
+    if (!storable(key)) return { path, message: UNSTORABLE };
     const at = Array.isArray(value) ? `${path}[${key}]` : path === "" ? key : `${path}.${key}`;
-    const found = storable(key) ? find(item, at) : path;
+    // Schemas drop it without a word, and code that copies objects would take it for their prototype.
+    if (key === "__proto__") return { path: at, message: "no field has this name" };
+    const found = find(item, at);
     if (found !== undefined) return found;
   }
   return undefined;
 }
 
 /**
- * Refuses a value with text that cannot be stored, anywhere inside.
+ * Refuses a value with text that cannot be stored, or a field that would pass for a prototype, anywhere inside.
  *
- * @throws invalid_request with the path of the first such text
+ * @throws invalid_request with the path of the first one
  */
 export function requireStorable(value: unknown): void {
-  const path = find(value, "");
-  if (path === undefined) return;
-  const message = "expected text without NUL characters and without unpaired surrogates";
-  throw invalidRequest([{ path, message }]);
+  const problem = find(value, "");
+  if (problem !== undefined) throw invalidRequest([problem]);
 }
 
 /** The refusal of a request with these wrong fields. */

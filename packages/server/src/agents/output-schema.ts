@@ -6,6 +6,7 @@
  */
 import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 import { Lru } from "../access/index.ts";
+import { boundedPattern } from "./pattern.ts";
 
 const MAX_BYTES = 64 * 1024;
 const MAX_DEPTH = 32;
@@ -27,8 +28,10 @@ function compile(schema: OutputSchema): ValidateFunction {
   const text = JSON.stringify(schema);
   const known = compiled.get(text);
   if (known !== undefined) return known;
+  // An author's pattern meets a model's text: its test has to end.
+  const regExp = Object.assign(boundedPattern, { code: "boundedPattern" });
   // One instance per schema: schemas that carry the same $id must not meet.
-  const ajv = new Ajv2020({ strict: false, allErrors: false, logger: false, validateFormats: false });
+  const ajv = new Ajv2020({ strict: false, allErrors: false, logger: false, validateFormats: false, code: { regExp } });
   const validate = ajv.compile(schema);
   compiled.set(text, validate);
   return validate;

@@ -1,5 +1,5 @@
 /**
- * Patterns of variables: an author's regular expression against a caller's text.
+ * Patterns of variables and of output schemas: an author's regular expression against a caller's or a model's text.
  *
  * A pattern can be such that some text keeps it busy for years. No cheap look at it tells, so a test
  * gets a bounded time instead: it runs in a context of its own, which Node stops from outside.
@@ -33,14 +33,19 @@ function compile(pattern: string): RegExp {
 /** Why a pattern cannot be used, or undefined. */
 export function patternProblem(pattern: string): string | undefined {
   if (pattern.length > MAX_PATTERN) return `expected at most ${MAX_PATTERN} characters, found ${pattern.length}`;
-  const optional = pattern.split("?").length - 1;
-  if (optional > MAX_OPTIONAL) return `expected at most ${MAX_OPTIONAL} question marks, found ${optional}`;
+  const problem = optionalProblem(pattern);
+  if (problem !== undefined) return problem;
   try {
     compile(pattern);
     return undefined;
   } catch {
     return "expected a regular expression in Unicode mode";
   }
+}
+
+function optionalProblem(pattern: string): string | undefined {
+  const optional = pattern.split("?").length - 1;
+  return optional > MAX_OPTIONAL ? `expected at most ${MAX_OPTIONAL} question marks, found ${optional}` : undefined;
 }
 
 /** At most one repetition or choice and no reference back: at worst quadratic, and only in the text's length. */
@@ -52,7 +57,10 @@ const PLAIN_LENGTH = 1000;
 
 /** Whether `value` matches somewhere. The pattern has passed `patternProblem`. */
 export function testPattern(pattern: string, value: string): "match" | "no_match" | "too_slow" {
-  const regExp = compile(pattern);
+  return testBounded(compile(pattern), pattern, value);
+}
+
+function testBounded(regExp: RegExp, pattern: string, value: string): "match" | "no_match" | "too_slow" {
   if (isPlain(pattern) && value.length <= PLAIN_LENGTH) return regExp.test(value) ? "match" : "no_match";
   context.pattern = regExp;
   context.value = value;
@@ -64,4 +72,16 @@ export function testPattern(pattern: string, value: string): "match" | "no_match
   } finally {
     context.value = "";
   }
+}
+
+/**
+ * A regular expression whose test ends, for schemas: a text that takes too long does not match.
+ *
+ * @throws for a pattern that cannot be used
+ */
+export function boundedPattern(pattern: string, flags: string): { test(value: string): boolean } {
+  const problem = optionalProblem(pattern);
+  if (problem !== undefined) throw new Error(`pattern: ${problem}`);
+  const regExp = new RegExp(pattern, flags);
+  return { test: (value) => testBounded(regExp, pattern, value) === "match" };
 }

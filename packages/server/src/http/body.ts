@@ -57,7 +57,7 @@ export function parseJson(bytes: Buffer): unknown {
   } catch (error) {
     throw new CallboardError("bad_json", `the body is not JSON: ${(error as Error).message}`);
   }
-  // Escapes are the only way into JSON for U+0000 and lone surrogates.
-  if (text.includes("\\u")) requireStorable(value);
+  // Escapes are the only way into JSON for U+0000 and lone surrogates, and hide the name of a field.
+  if (text.includes("\\u") || text.includes("__proto__")) requireStorable(value);
   return value;
 }
