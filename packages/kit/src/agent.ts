@@ -1,5 +1,5 @@
 /** Agents in files. */
-import type { AccessMode, AgentConfigInput, VariableSchema, VariableValue } from "@callboard/protocol";
+import type { AccessMode, AgentConfigInput, ToolPolicyInput, VariableSchema, VariableValue } from "@callboard/protocol";
 import type { JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 
 type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T;
@@ -28,7 +28,7 @@ export type AgentDefinition<Declared extends VariableDeclarations = VariableDecl
 > & {
   variables?: Declared;
   /** Names of tools, or a tool with its approval policy. */
-  tools?: Array<string | { name: string; approval: "never" | "always" }>;
+  tools?: Array<string | ToolPolicyInput>;
   access_mode?: AccessMode;
   api_access?: boolean;
 };

@@ -43,8 +43,11 @@ export {
   type StandardSchema,
 } from "./schema.ts";
 export {
+  type ApprovalAnswer,
+  type ApprovalContext,
   defineTool,
   type Tool,
+  type ToolApproval,
   type ToolCaller,
   type ToolContext,
   type ToolDefinition,

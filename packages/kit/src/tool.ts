@@ -51,6 +51,21 @@ export type ToolContext = {
   readonly log: ToolLog;
 };
 
+/** `true` and `"always"`: a person must allow this call. */
+export type ApprovalAnswer = boolean | "never" | "always";
+
+/** What decides about a call before it is made. */
+export type ApprovalContext = { readonly caller: ToolCaller };
+
+/**
+ * Whether a person must allow a call. A function gets the checked input and must leave it as it is. It has a
+ * second; when it throws, takes longer or answers anything else, a person is asked.
+ */
+export type ToolApproval<Input> =
+  | "never"
+  | "always"
+  | ((input: Input, context: ApprovalContext) => ApprovalAnswer | Promise<ApprovalAnswer>);
+
 export type ToolDefinition<Input extends StandardSchema = StandardSchema, Output = unknown> = {
   /** What the model reads to decide when to call the tool. */
   description: string;
@@ -61,9 +76,18 @@ export type ToolDefinition<Input extends StandardSchema = StandardSchema, Output
   /** What the token of the run's caller must be allowed to, all of them, beside calling the agent. Default none. */
   scopes?: readonly Scope[];
   /** The least approval; an agent may ask for more, never for less. Default `never`. */
-  approval?: "never" | "always";
-  /** Input and output are kept out of logs. Default false. */
-  sensitive?: boolean;
+  approval?: ToolApproval<OutputOf<Input>>;
+  /**
+   * What a decision "for this thread" covers beside the tool: later calls with the same text, such as a customer's
+   * id or a class of amounts. 1 to 200 characters, none of them control characters; with anything else only single
+   * calls can be allowed. Absent: the tool as a whole.
+   */
+  approvalScope?(input: OutputOf<Input>, context: ApprovalContext): string;
+  /**
+   * Input and output are kept out of logs. A list names the parts of the input that are, as paths like `card.number`
+   * or `lines[*].code`; who is asked for permission sees the rest. Default false.
+   */
+  sensitive?: boolean | readonly string[];
   /** What the public event log shows. Default: neither. */
   public?: { input?: boolean; output?: boolean };
   /** JSON Schema of the input, for schema libraries that cannot make one. */

@@ -1,5 +1,6 @@
 /** Agents, their drafts and their versions. */
 import { z } from "zod";
+import { approvalPolicy, approvals } from "./approvals.ts";
 import { json, jsonObject, listOf, slug, timestamp } from "./common.ts";
 import { idSchema } from "./ids.ts";
 
@@ -47,9 +48,10 @@ export const toolName = z
 
 export const toolPolicy = z.strictObject({
   name: toolName,
-  /** `always` asks a person before each call; `never` does not ask. */
-  approval: z.enum(["never", "always"]).default("never"),
+  /** The stricter of this and what the tool itself asks for counts. */
+  approval: approvalPolicy.default("never"),
 });
+export type ToolPolicyInput = z.input<typeof toolPolicy>;
 
 /** What follows a `once` call whose outcome a crash hid. */
 export const unknownOutcome = z.enum(["ask", "tell_model", "fail"]);
@@ -87,6 +89,7 @@ export const agentConfig = z.strictObject({
   instructions: z.string().max(200_000).default(""),
   variables: z.record(variableName, variableDeclaration).default({}),
   tools: z.array(toolPolicy).max(128).default([]),
+  approvals: approvals.prefault({}),
   unknown_outcome: unknownOutcome.default("tell_model"),
   output_schema: jsonObject.optional(),
   limits: limits.prefault({}),

@@ -43,6 +43,11 @@ export const errorCatalogue = {
   run_not_active: { status: 409, retryable: false, summary: "The run has ended already." },
   permission_decided: { status: 409, retryable: false, summary: "The permission was decided already." },
   permission_expired: { status: 409, retryable: false, summary: "The permission request has expired." },
+  permission_mismatch: {
+    status: 409,
+    retryable: false,
+    summary: "The decision is about other arguments or another version than the request.",
+  },
   file_not_attachable: { status: 422, retryable: false, summary: "The file cannot be attached to this thread." },
   idempotency_conflict: {
     status: 409,

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { json, timestamp } from "./common.ts";
 import { file } from "./files.ts";
 import { idSchema } from "./ids.ts";
+import { permissionReason } from "./permissions.ts";
 import { contentPart, principalRef, runError, runResult, usage } from "./threads.ts";
 
 const messageId = idSchema("message");
@@ -35,7 +36,11 @@ export const eventData = {
     permission_id: idSchema("permission"),
     call_id: callId,
     tool: z.string(),
+    /** Without the parts that the tool calls sensitive. */
     input: json,
+    /** SHA-256 of the whole input as canonical JSON, hex; a decision may name what it is about. */
+    arguments_hash: z.string().optional(),
+    reason: permissionReason.optional(),
     expires_at: timestamp,
   }),
   "permission.decided": z.object({

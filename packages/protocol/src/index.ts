@@ -1,5 +1,6 @@
 /** The words on the wire. Everything here is shared by server, client, CLI and console. */
 export * from "./agents.ts";
+export * from "./approvals.ts";
 export { type Json, json, timestamp } from "./common.ts";
 export * from "./errors.ts";
 export * from "./events.ts";
@@ -7,6 +8,7 @@ export * from "./files.ts";
 export * from "./ids.ts";
 export * from "./jobs.ts";
 export * from "./organization.ts";
+export * from "./permissions.ts";
 export * from "./routes.ts";
 export * from "./run.ts";
 export * from "./threads.ts";

@@ -1,6 +1,7 @@
 /** Threads, runs, and what a caller sends to them. */
 import { z } from "zod";
 import { agentConfig, variableValue } from "./agents.ts";
+import { decisionFields } from "./approvals.ts";
 import { json, jsonObject, listOf, metadata, timestamp } from "./common.ts";
 import { idSchema } from "./ids.ts";
 import { runStates } from "./run.ts";
@@ -51,8 +52,7 @@ export const userMessageEvent = z
 export const permissionDecisionEvent = z.strictObject({
   type: z.literal("permission.decision"),
   permission_id: idSchema("permission"),
-  decision: z.enum(["allow_once", "allow_for_thread", "deny"]),
-  message: z.string().max(4000).optional(),
+  ...decisionFields,
 });
 
 export const userInterruptEvent = z.strictObject({

@@ -1,6 +1,6 @@
 /** Builds every room once and joins them. Nothing else sees them all. */
 
-import { CallboardError, fromUuid, newId, toUuid } from "@callboard/protocol";
+import { agentConfig, CallboardError, fromUuid, newId, toUuid } from "@callboard/protocol";
 import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { Acts, Authenticator } from "./access/index.ts";
@@ -86,7 +86,8 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const authenticator = new Authenticator({ sql: database, wakes });
   const acts = new Acts(database, authenticator);
   const connections = new Connections({ sql: database, wakes, keys });
-  const agents = new Agents({ wakes, connections, toolNames: () => tools.names() });
+  const inputSchemaOf = (tool: string) => tools.get(tool)?.inputSchema;
+  const agents = new Agents({ wakes, connections, toolNames: () => tools.names(), inputSchemaOf });
   const directory = new AgentDirectory({ sql: database, wakes });
   const threads = new ThreadDirectory(database);
   const commits = new RunCommits(commitLane, feed, onDatabaseError);
@@ -121,7 +122,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       maxFileBytes: config.maxFileBytes,
       config: async ({ row, key }) =>
         row.config !== null
-          ? (row.config as Awaited<ReturnType<AgentDirectory["version"]>>)
+          ? agentConfig.parse(row.config) // it may have been stored before a setting existed
           : directory.version(
               key.organizationId,
               fromUuid("agent", row.agent_id as string),
@@ -150,15 +151,16 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     feed,
     streams,
     authenticator,
+    acts,
     agents: directory,
     threads,
     host: engine,
     batch,
     now,
     maxFileBytes: config.maxFileBytes,
-    checkConfig: async (caller, agentConfig) => {
-      const models = await connections.problems(database, caller.organizationId, agentConfig.model);
-      refuseProblems("raw", [...draftProblems(agentConfig, tools.names()), ...models]);
+    checkConfig: async (caller, config) => {
+      const models = await connections.problems(database, caller.organizationId, config.model);
+      refuseProblems("raw", [...draftProblems(config, tools.names(), inputSchemaOf), ...models]);
     },
   };
   const endpointWorld: EndpointWorld = { ...world, endpoints, log };

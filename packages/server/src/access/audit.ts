@@ -20,6 +20,7 @@ export type AuditAction =
   | `model_connection.${"create" | "update" | "delete"}`
   | `organization.${"create" | "update"}`
   | `thread.${"read_as_admin" | "write_as_admin" | "delete"}`
+  | "permission.decide"
   | `run.${"read_as_admin" | "cancel_as_admin"}`
   | `job.${"read_as_admin" | "cancel_as_admin"}`
   | `token.${"create" | "revoke"}`;

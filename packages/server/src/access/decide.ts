@@ -16,6 +16,7 @@ import {
   CallboardError,
   type GroupId,
   type JobId,
+  type PermissionId,
   type Role,
   type Scope,
   type ThreadId,
@@ -192,13 +193,17 @@ export type ThreadDecision<V extends "thread.read" | "thread.write"> = {
   readonly asAdmin: boolean;
 };
 
-function seeThread(caller: Caller, thread: ThreadFacts | undefined): { thread: ThreadFacts; asAdmin: boolean } {
-  if (thread === undefined) throw notFound("thread");
+function sightOf(caller: Caller, thread: ThreadFacts): "as its own" | "as admin" | "none" {
   const created = thread.createdByKind === caller.kind && thread.createdById === principalId(caller);
   const attributed = caller.userId !== null && thread.attributedUserId === caller.userId;
-  if (created || attributed) return { thread, asAdmin: false };
-  if (isAdmin(caller)) return { thread, asAdmin: true };
-  throw notFound("thread");
+  if (created || attributed) return "as its own";
+  return isAdmin(caller) ? "as admin" : "none";
+}
+
+function seeThread(caller: Caller, thread: ThreadFacts | undefined): { thread: ThreadFacts; asAdmin: boolean } {
+  const sight = thread === undefined ? "none" : sightOf(caller, thread);
+  if (thread === undefined || sight === "none") throw notFound("thread");
+  return { thread, asAdmin: sight === "as admin" };
 }
 
 /** @throws insufficient_scope, not_found */
@@ -214,6 +219,91 @@ export function writeThread(caller: Caller, facts: ThreadFacts | undefined): Thr
   const { thread, asAdmin } = seeThread(caller, facts);
   if (caller.role === "guest") throw forbidden("guests may not start runs or send messages");
   return { grant: grant("thread.write", caller, thread.id), asAdmin };
+}
+
+// Permissions
+
+export type PermissionFacts = {
+  readonly id: PermissionId;
+  /** Null for a run without a saved agent. */
+  readonly agentId: AgentId | null;
+  /** The agent's owner now; null without an agent. */
+  readonly ownerId: UserId | null;
+  readonly approvers: readonly string[];
+  readonly notRequester: boolean;
+  /** Whom the run works for: a person, a service token, or both when the service acts for the person. */
+  readonly requesterUserId: UserId | null;
+  readonly requesterTokenId: TokenId | null;
+};
+
+const isRequester = (caller: Caller, facts: PermissionFacts): boolean =>
+  caller.userId === null ? caller.tokenId === facts.requesterTokenId : caller.userId === facts.requesterUserId;
+
+/** Whether the list of approvers has the caller: nobody is in it for being an admin. */
+const isListed = (caller: Caller, facts: PermissionFacts): boolean =>
+  facts.approvers.some((approver) => {
+    if (approver === "service") return caller.userId === null && caller.tokenId === facts.requesterTokenId;
+    if (caller.userId === null) return false;
+    if (approver === "caller") return caller.userId === facts.requesterUserId;
+    if (approver === "owner") return caller.userId === facts.ownerId;
+    return caller.groups.some(({ slug }) => approver === `group:${slug}`);
+  });
+
+/** A service token knows nothing of agents that are not its own any more. */
+const reaches = (caller: Caller, { agentId }: PermissionFacts): boolean =>
+  caller.agentIds === null || agentId === null || caller.agentIds.has(agentId);
+
+/** Whether this caller is one of those who may decide. */
+export const mayDecide = (caller: Caller, facts: PermissionFacts): boolean =>
+  caller.role !== "guest" &&
+  reaches(caller, facts) &&
+  isListed(caller, facts) &&
+  !(facts.notRequester && isRequester(caller, facts));
+
+/** It is in the caller's inbox: asked on the caller's behalf, or of the caller among others. */
+const isConcerned = (caller: Caller, facts: PermissionFacts): boolean =>
+  reaches(caller, facts) && (isRequester(caller, facts) || isListed(caller, facts));
+
+/** Which requests a list shows is part of its query; the same rules as `isConcerned`. @throws insufficient_scope */
+export function listPermissions(caller: Caller): Grant<"permission.list"> {
+  requireScope(caller, "threads:read");
+  return grant("permission.list", caller, null);
+}
+
+/**
+ * Whoever is concerned, and whoever sees the thread.
+ *
+ * @param thread undefined when it is gone
+ * @returns `asAdmin`: the caller sees it as an admin only, which the user of the answer audits
+ * @throws insufficient_scope, not_found
+ */
+export function readPermission(
+  caller: Caller,
+  facts: PermissionFacts | undefined,
+  thread: ThreadFacts | undefined,
+): { grant: Grant<"permission.read">; asAdmin: boolean } {
+  requireScope(caller, "threads:read");
+  if (facts === undefined || thread === undefined) throw notFound("permission request");
+  if (isConcerned(caller, facts)) return { grant: grant("permission.read", caller, facts.id), asAdmin: false };
+  const sight = sightOf(caller, thread);
+  if (sight === "none") throw notFound("permission request");
+  return { grant: grant("permission.read", caller, facts.id), asAdmin: sight === "as admin" };
+}
+
+/**
+ * @throws insufficient_scope; not_found for who neither is concerned nor sees the thread; forbidden for who may
+ *   know of the request and is none of those who decide
+ */
+export function decidePermission(
+  caller: Caller,
+  facts: PermissionFacts | undefined,
+  thread: ThreadFacts,
+): Grant<"permission.decide"> {
+  requireScope(caller, "threads:write");
+  if (facts === undefined) throw notFound("permission request");
+  if (mayDecide(caller, facts)) return grant("permission.decide", caller, facts.id);
+  if (!isConcerned(caller, facts) && sightOf(caller, thread) === "none") throw notFound("permission request");
+  throw forbidden(`this caller may not decide; expected ${facts.approvers.join(" or ")}`);
 }
 
 // Endpoints and their jobs

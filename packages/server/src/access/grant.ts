@@ -1,5 +1,5 @@
 /** A grant is the proof that access said yes. Verbs ask for one; only this room makes them. */
-import type { AgentId, JobId, OrganizationId, ThreadId } from "@callboard/protocol";
+import type { AgentId, JobId, OrganizationId, PermissionId, ThreadId } from "@callboard/protocol";
 import type { Caller } from "./caller.ts";
 
 /** What can be granted, and the thing a grant is about; null for the whole organization. */
@@ -14,6 +14,9 @@ export type Verbs = {
   "run.raw": null;
   "thread.read": ThreadId;
   "thread.write": ThreadId;
+  "permission.list": null;
+  "permission.read": PermissionId;
+  "permission.decide": PermissionId;
   /** The endpoint's name: its file below `endpoints/`. */
   "endpoint.call": string;
   "job.read": JobId;

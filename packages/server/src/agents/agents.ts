@@ -36,7 +36,7 @@ import {
 import type { Connections } from "../models/index.ts";
 import { decodeCursor, isUniqueViolation, type Sql, type Transaction, toPage } from "../storage/index.ts";
 import { diff } from "./diff.ts";
-import { draftProblems, refuseProblems } from "./draft.ts";
+import { draftProblems, type InputSchemaOf, refuseProblems } from "./draft.ts";
 import * as store from "./store.ts";
 
 /** What decides who may call an agent and under which name. */
@@ -50,17 +50,21 @@ export type AgentsOptions = {
   connections: Pick<Connections, "problems">;
   /** The tools that this server has now. */
   toolNames: () => ReadonlySet<string>;
+  /** What they take. */
+  inputSchemaOf?: InputSchemaOf;
 };
 
 export class Agents {
   readonly #wakes: Pick<AccessWakes, "send">;
   readonly #connections: Pick<Connections, "problems">;
   readonly #toolNames: () => ReadonlySet<string>;
+  readonly #inputSchemaOf: InputSchemaOf;
 
-  constructor({ wakes, connections, toolNames }: AgentsOptions) {
+  constructor({ wakes, connections, toolNames, inputSchemaOf = () => undefined }: AgentsOptions) {
     this.#wakes = wakes;
     this.#connections = connections;
     this.#toolNames = toolNames;
+    this.#inputSchemaOf = inputSchemaOf;
   }
 
   /** What access decides on; undefined for an agent that is not in the organization. */
@@ -259,7 +263,7 @@ export class Agents {
 
   async #refuseInvalid(tx: Sql, organizationId: OrganizationId, slug: string, config: Agent["draft"]): Promise<void> {
     const models = await this.#connections.problems(tx, organizationId, config.model);
-    refuseProblems(slug, [...draftProblems(config, this.#toolNames()), ...models]);
+    refuseProblems(slug, [...draftProblems(config, this.#toolNames(), this.#inputSchemaOf), ...models]);
   }
 }
 

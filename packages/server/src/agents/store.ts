@@ -11,6 +11,7 @@ import {
   type OrganizationId,
   parseId,
   toUuid,
+  type UserId,
 } from "@callboard/protocol";
 import type { AgentFacts, Caller } from "../access/index.ts";
 import { isAdmin } from "../access/index.ts";
@@ -149,6 +150,13 @@ export async function readFacts(
     invitedGroups: row.groups.map((group) => fromUuid("group", group)),
   };
   return { epoch: row.access_epoch, facts: found };
+}
+
+const owned = statement("agents.owned", "select id from agents where organization_id = $1 and owner_id = $2");
+/** The uuids of a person's own agents. */
+export async function agentsOwnedBy(sql: Sql, organizationId: OrganizationId, userId: UserId): Promise<string[]> {
+  const rows = await sql.rows<{ id: string }>(owned, [toUuid(organizationId), toUuid(userId)]);
+  return rows.map(({ id }) => id);
 }
 
 // Parsed, because a row may have been written before a setting existed: it reads with that setting's default.

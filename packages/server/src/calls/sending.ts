@@ -4,6 +4,7 @@ import {
   type ClientEvent,
   type ContentPart,
   fromUuid,
+  type RequestId,
   type SendEventsAnswer,
   type ThreadId,
   toUuid,
@@ -31,7 +32,8 @@ import type { CallWorld } from "./world.ts";
  * A message asks for the right to call the agent as it stands now; its run works under the version and the
  * variables of the thread.
  *
- * @param variables given anew for this and later runs; absent keeps the thread's
+ * @param more `variables` given anew for this and later runs, absent keeps the thread's; `requestId` for the audit
+ *   log, absent where no request asks
  * @throws StaleAccess; agent_not_published, api_access_disabled, forbidden and what `sendEvents` refuses
  */
 export async function sendTo(
@@ -40,15 +42,16 @@ export async function sendTo(
   caller: Caller,
   threadId: ThreadId,
   events: readonly ClientEvent[],
-  variables?: Record<string, VariableValue>,
+  more: { variables?: Record<string, VariableValue> | undefined; requestId?: RequestId } = {},
 ): Promise<SendEventsAnswer> {
   const log = await lockLog(tx, world, caller.organizationId, threadId);
   if (log.row.access_epoch !== caller.epoch) throw new StaleAccess();
   const startsRun = events.some((event) => event.type === "user.message");
-  const told = await toldIn(world, tx, caller, log, variables);
+  const told = await toldIn(world, tx, caller, log, more.variables);
   const principal = startsRun ? await principalIn(world, caller, log) : principalOf(caller, null);
   const attach = (content: readonly ContentPart[]) => attachFiles(tx, caller, log, content);
-  return sendEvents(tx, world, log, { caller, principal, ...told, attach }, events);
+  const requestId = more.requestId ?? null;
+  return sendEvents(tx, world, log, { caller, requestId, principal, ...told, attach }, events);
 }
 
 /** The prompt, and for a thread without an agent the configuration, of runs that start on this thread now. */

@@ -177,7 +177,7 @@ export class AgentRuns {
     const event = { type: "user.message" as const, content, on_active_run: "enqueue" as const };
     const run = await world.database.tenant(scopeOf(caller), async (tx) => {
       if (key !== null) await reserve(tx, caller, key, toUuid(id));
-      const { events } = await sendTo(world, tx, caller, id, [event], variables);
+      const { events } = await sendTo(world, tx, caller, id, [event], { variables });
       const started = events[0]?.run as Run;
       if (key !== null) await store(tx, caller, key, { status: 202, text: JSON.stringify(started) });
       return started;

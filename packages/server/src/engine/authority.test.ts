@@ -51,7 +51,11 @@ beforeAll(async () => {
     },
     agents: {
       actor: { name: "Actor", tools: ["act", "hold", "audit_log"] },
-      asker: { name: "Asker", tools: [{ name: "act", approval: "always" }] },
+      asker: {
+        name: "Asker",
+        tools: [{ name: "act", approval: "always" }],
+        approvals: { approvers: ["caller", "owner"] },
+      },
     },
   });
   // The user says which tool to call, with which id; then the model calls `act` once more, then it is done.

@@ -13,7 +13,9 @@ import {
   claimRuns,
   disownRuns,
   endRun,
+  expire,
   expiredPermissions,
+  findPermission,
   findRun,
   heartbeat,
   isSuspect,
@@ -22,6 +24,7 @@ import {
   lostRuns,
   otherWorkers,
   ownedRuns,
+  type PermissionRow,
   type RunHost,
   reapWorkers,
   registerWorker,
@@ -324,17 +327,26 @@ export class Engine implements RunHost {
   }
 
   async #expirePermissions(): Promise<void> {
-    const { database, feed, now } = this.#options.services;
-    for (const permission of await expiredPermissions(database)) {
-      const key = keyOf({ ...permission, id: permission.run_id });
-      await database.transaction(async (tx) => {
-        const log = await ThreadLog.lock(tx, key.organizationId, key.threadId, now().toISOString());
-        const row = await findRun(tx, key.organizationId, key.runId);
-        if (log === undefined || row === undefined || row.state !== "waiting") return;
-        await endRun(tx, log, row, "failed", runError("permission_expired"));
-        await log.save(feed);
-        if (log.row.queued > 0) tx.after(() => this.#options.wakes.send("queue", ""));
-      });
+    for (const permission of await expiredPermissions(this.#options.services.database)) {
+      await this.#expirePermission(permission);
     }
+  }
+
+  /** What the agent wants for a question nobody answered: the run fails, or goes on without the call. */
+  async #expirePermission(found: PermissionRow): Promise<void> {
+    const { database, feed, now } = this.#options.services;
+    const { organizationId, threadId, runId } = keyOf({ ...found, id: found.run_id });
+    await database.transaction(async (tx) => {
+      const log = await ThreadLog.lock(tx, organizationId, threadId, now().toISOString());
+      const run = await findRun(tx, organizationId, runId);
+      const permission = await findPermission(tx, found.organization_id, found.id);
+      // Decided meanwhile, before or after its time: whoever held the thread first has won.
+      if (log === undefined || run?.state !== "waiting" || permission?.state !== "pending") return;
+      const fails = permission.on_expiry === "fail";
+      if (fails) await endRun(tx, log, run, "failed", runError("permission_expired"));
+      const queued = fails ? log.row.queued > 0 : (await expire(tx, log, permission))?.queued === true;
+      await log.save(feed);
+      if (queued) tx.after(() => this.#options.wakes.send("queue", ""));
+    });
   }
 }

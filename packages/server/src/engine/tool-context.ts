@@ -59,7 +59,7 @@ export function toolContext(
   };
 }
 
-function toolCaller({ key, row, standing }: ToolRun): ToolCaller {
+export function toolCaller({ key, row, standing }: ToolRun): ToolCaller {
   const { kind, userId, email } = row.principal;
   const { groups } = standing;
   return Object.freeze({ organizationId: key.organizationId, kind, userId, email, groups: Object.freeze([...groups]) });

@@ -10,7 +10,6 @@
  * T5  A call begins only under rights that hold in the commit that writes it down, and is repeated or allowed
  *     only after they were read again (`authority.ts`).
  */
-import { createHash } from "node:crypto";
 import {
   type AgentConfig,
   type CallId,
@@ -25,7 +24,6 @@ import {
 import type { NewEvent } from "../events/index.ts";
 import type { AssistantPart, ToolResult } from "../models/index.ts";
 import {
-  allowancesOf,
   type CallRow,
   type CallState,
   type Change,
@@ -35,6 +33,7 @@ import {
   type StoredCall,
 } from "../runs/index.ts";
 import { type CallResult, callTool, checkInput, type LoadedTool, type ToolRegistry } from "../tools/index.ts";
+import { Approvals, isAbout } from "./approval.ts";
 import type { Standing } from "./authority.ts";
 import { isOpen, toResult } from "./conversation.ts";
 import { RunFailure, RunStop } from "./stop.ts";
@@ -75,6 +74,8 @@ type PlannedCall = {
   /** The input as the tool's schema gives it. */
   value?: unknown;
   state: CallState;
+  /** A crash hid what came of it; a person is asked whether to make it again. */
+  outcomeUnknown?: true;
   /** What the model reads; absent until the call has ended. */
   text?: string;
   /** Why it did not end well. */
@@ -123,11 +124,10 @@ export class ToolStep {
       }),
     );
     const planned = new ToolStep(step, calls);
-    const asked = calls.some((call) => call.tool !== undefined && needsApproval(host.config, call.tool));
-    const allowed = asked ? await planned.#allowances(host) : [];
+    const approvals = new Approvals(host);
     for (const call of calls) {
       const denial = revoked ?? scopeDenial(host.run.standing, call.tool);
-      if (denial === undefined) await planned.#planOne(host, call, allowed);
+      if (denial === undefined) await planned.#planOne(host, call, approvals);
       else planned.#deny(host, call, denial);
     }
     return planned;
@@ -181,7 +181,7 @@ export class ToolStep {
     const settled = await Promise.allSettled(running);
     for (const outcome of settled) if (outcome.status === "rejected") throw outcome.reason;
     const question: Question = { waitingFor: [], change: { events: [], callUpdates: [], permissions: [] } };
-    for (const call of this.#calls) if (call.state === "waiting") this.#ask(host, call, question);
+    for (const call of this.#calls) if (call.state === "waiting") await this.#ask(host, call, question);
     return question.waitingFor.length === 0 ? undefined : question;
   }
 
@@ -221,19 +221,14 @@ export class ToolStep {
 
   // Planning
 
-  async #allowances(host: ToolHost): Promise<string[]> {
-    const { row } = host.run;
-    return allowancesOf(host.services.database, row.organization_id, row.thread_id, row.agent_version);
-  }
-
-  async #planOne(host: ToolHost, call: PlannedCall, allowed: readonly string[]): Promise<void> {
+  async #planOne(host: ToolHost, call: PlannedCall, approvals: Approvals): Promise<void> {
     const refusal = await this.#refusal(call);
     if (refusal !== undefined) {
       call.state = "failed";
       call.reason = refusal;
       call.text = `The call was refused: ${refusal}`;
       this.#events.push(this.#started(host, call), this.#completed(host, call, "error", refusal));
-    } else if (needsApproval(host.config, call.tool as LoadedTool) && !allowed.includes(call.name)) {
+    } else if (await approvals.asks({ ...call, tool: call.tool as LoadedTool })) {
       call.state = "waiting";
     } else this.#events.push(this.#started(host, call));
   }
@@ -254,30 +249,13 @@ export class ToolStep {
     return undefined;
   }
 
-  #ask(host: ToolHost, call: PlannedCall, { waitingFor, change }: Question): void {
-    const now = host.now();
-    const expiresAt = new Date(now.getTime() + host.config.limits.permission_timeout_ms).toISOString();
-    const id = newId("permission");
+  async #ask(host: ToolHost, call: PlannedCall, { waitingFor, change }: Question): Promise<void> {
+    const reason = call.outcomeUnknown === true ? "unknown_outcome" : "approval";
+    const { id, permission, requested } = await new Approvals(host).question(call, reason);
     waitingFor.push({ kind: "permission", id });
-    change.callUpdates.push({ ...this.#place(call), state: "waiting", at: now.toISOString() });
-    change.permissions.push({
-      id: toUuid(id),
-      call: toUuid(call.id),
-      tool: call.name,
-      argumentsHash: createHash("sha256").update(JSON.stringify(call.input)).digest("hex"),
-      version: host.run.row.agent_version,
-      expiresAt,
-      at: now.toISOString(),
-    });
-    change.events.push(
-      host.event("permission.requested", {
-        permission_id: id,
-        call_id: call.id,
-        tool: call.name,
-        input: call.input,
-        expires_at: expiresAt,
-      }),
-    );
+    change.callUpdates.push({ ...this.#place(call), state: "waiting", at: permission.at });
+    change.permissions.push(permission);
+    change.events.push(host.event("permission.requested", requested));
   }
 
   // Coming back
@@ -303,7 +281,7 @@ export class ToolStep {
       let problem: RunFailure | undefined;
       if (row.state === "started") problem = await this.#afterCrash(host, call, row, change);
       else if (row.state === "waiting") problem = await this.#afterQuestion(host, call, asked, change);
-      else if (isOpen(row)) call.state = "waiting";
+      else if (isOpen(row)) Object.assign(call, { state: "waiting", outcomeUnknown: true });
       else call.text = toResult(row).text;
       failure ??= problem;
     }
@@ -330,7 +308,7 @@ export class ToolStep {
     change.events.push(this.#completed(host, call, "unknown", reason));
     if (policy === "ask") {
       // Unknown and without a text: the question is still to be asked, also after another crash.
-      call.state = "waiting";
+      Object.assign(call, { state: "waiting", outcomeUnknown: true });
       change.callUpdates.push({ ...this.#place(call), state: "unknown", at: host.now().toISOString() });
       return undefined;
     }
@@ -351,8 +329,10 @@ export class ToolStep {
     asked: PermissionRow | undefined,
     change: Revival,
   ): Promise<RunFailure | undefined> {
-    if (asked === undefined) return undefined; // the crash came before the question
+    if (asked === undefined || asked.state === "pending") return undefined; // the crash came before the question
+    if (asked.reason === "unknown_outcome") call.outcomeUnknown = true;
     if (asked.state === "allowed") {
+      if (!isAbout(asked, call, host.run.row.agent_version)) return undefined; // a yes to something else: ask again
       const problem = await this.#checkAgain(call);
       if (problem !== undefined) return problem;
       call.state = "started";
@@ -361,8 +341,12 @@ export class ToolStep {
       return undefined;
     }
     const said = asked.message === null ? "" : ` They said: ${asked.message}`;
-    change.events.push(this.#completed(host, call, "denied", "the permission was denied"));
-    this.#conclude(host, call, "denied", `The person did not allow this call.${said}`, change);
+    const [reason, text] =
+      asked.state === "expired"
+        ? ["nobody decided in time", "Nobody decided about this call in time, so it was not made."]
+        : ["the permission was denied", `The person did not allow this call.${said}`];
+    change.events.push(this.#completed(host, call, "denied", reason));
+    this.#conclude(host, call, "denied", text, change);
     return undefined;
   }
 
@@ -445,10 +429,4 @@ export class ToolStep {
 function scopeDenial({ scopes }: Standing, tool: LoadedTool | undefined): string | undefined {
   const missing = tool?.definition.scopes?.find((scope) => !scopes.has(scope));
   return missing === undefined ? undefined : `the caller's token lacks the scope ${missing}`;
-}
-
-/** The stricter of what the tool and the agent ask for. */
-function needsApproval(config: AgentConfig, tool: LoadedTool): boolean {
-  const policy = config.tools.find(({ name }) => name === tool.name);
-  return policy?.approval === "always" || tool.definition.approval === "always";
 }

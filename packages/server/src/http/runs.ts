@@ -164,7 +164,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
       throw new CallboardError("not_found", "there is no such thread for this caller");
     const message = { type: "user.message" as const, content: body.input.content, on_active_run: body.on_active_run };
     const sent = await request.once(async (tx) => {
-      const { events } = await sendTo(world, tx, caller, id, [message], body.variables);
+      const { events } = await sendTo(world, tx, caller, id, [message], { variables: body.variables });
       return events[0]?.run as Run;
     });
     return accepted(request, JSON.parse(sent.text) as Run, sent.text, facts.last_seq);

@@ -4,7 +4,7 @@ import { audit, type Caller, isAdmin, principalId, requireScope, scopeOf, seeAge
 import { callable, sendTo, start, toRead, toWrite } from "../calls/index.ts";
 import { eventPage, findEndOfRun, type LogKey } from "../events/index.ts";
 import { findRun, removeThread, setArchived, toRun, updateThread } from "../runs/index.ts";
-import { decodeCursor, encodeCursor, toPage } from "../storage/index.ts";
+import { decodeCursor, encodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import { findThread, listThreads, threadLinks, toThread } from "../threads/index.ts";
 import type { ApiRequest, Handlers } from "./handler.ts";
 import { lastEventId, type Source } from "./sse.ts";
@@ -99,9 +99,12 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
     },
 
     "events.send": async (request) => {
-      const { caller, body } = request;
+      const { caller, body, requestId } = request;
       const { id } = await toWrite(world, request, request.params.thread_id);
-      return request.once((tx) => sendTo(world, tx, caller, id, body.events));
+      const send = (tx: Transaction) => sendTo(world, tx, caller, id, body.events, { requestId });
+      if (!body.events.some(({ type }) => type === "permission.decision")) return request.once(send);
+      // With the caller's rights held until the commit; had they changed, `sendTo` would find the caller too old.
+      return world.acts.once(request, "permission.decide", send);
     },
 
     "events.list": async (request) => {

@@ -1,5 +1,5 @@
 /** What a run may change, and how a change is put into the words of `commits.ts`'s statements. */
-import type { RunError, RunResult, RunState, Usage } from "@callboard/protocol";
+import type { Approvals, PermissionReason, RunError, RunResult, RunState, Usage } from "@callboard/protocol";
 import type { NewEvent } from "../events/index.ts";
 import type { RunKey, WaitingFor } from "./run.ts";
 
@@ -41,9 +41,20 @@ export type CallUpdate = {
 export type PermissionRow = {
   id: string;
   call: string;
-  tool: string;
-  argumentsHash: string;
+  agent: string | null;
+  agentName: string;
   version: number | null;
+  reason: PermissionReason;
+  tool: string;
+  /** As people may see it. */
+  input: unknown;
+  /** Of the whole input. */
+  argumentsHash: string;
+  /** What an allowance for the thread covers; null when none is offered. */
+  scope: string | null;
+  approvals: Approvals;
+  requesterUser: string | null;
+  requesterToken: string | null;
   expiresAt: string;
   at: string;
 };
@@ -184,9 +195,19 @@ const toCallUpdateRow = (update: CallUpdate): object => ({
 const toPermissionRow = (permission: PermissionRow): object => ({
   id: permission.id,
   ca: permission.call,
-  tn: permission.tool,
-  ah: permission.argumentsHash,
+  ag: permission.agent,
+  an: permission.agentName,
   av: permission.version,
+  rn: permission.reason,
+  tn: permission.tool,
+  ip: permission.input,
+  ah: permission.argumentsHash,
+  sc: permission.scope,
+  ap: permission.approvals.approvers,
+  nr: permission.approvals.not_requester,
+  oe: permission.approvals.on_expiry,
+  ru: permission.requesterUser,
+  rt: permission.requesterToken,
   ex: permission.expiresAt,
   at: permission.at,
 });

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { type Event, fromUuid, newId, toUuid } from "@callboard/protocol";
+import { type Event, fromUuid, newId, toUuid, type UserId } from "@callboard/protocol";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Lane, Statement } from "../storage/index.ts";
 import type { Change, StepRow } from "./change.ts";
 import type { Claim } from "./claim.ts";
 import { createRunsWorld, type RunsWorld } from "./fixture.ts";
-import { callsOf, permissionsOf, stepsOf } from "./store.ts";
+import { permissionsOf } from "./permission-store.ts";
+import { callsOf, stepsOf } from "./store.ts";
 
 /**
  * What the connection does with the next writes:
@@ -101,7 +102,12 @@ describe("changes of many runs", () => {
   test("everything of a step is written with it", async () => {
     const claim = await begin();
     const call = { id: randomUUID(), step: 0, position: 0 };
-    const permission = randomUUID();
+    const asked = world.question(newId("permission"), fromUuid("call", call.id), {
+      input: { n: 1 },
+      argumentsHash: "ab".repeat(32),
+      scope: "customer 7",
+      approvals: { approvers: ["owner", "group:finance"], not_requester: true, on_expiry: "deny" },
+    });
     const at = world.now().toISOString();
     await write(claim, {
       events: [world.delta(claim, "a")],
@@ -118,17 +124,7 @@ describe("changes of many runs", () => {
           outputText: null,
         },
       ],
-      permissions: [
-        {
-          id: permission,
-          call: call.id,
-          tool: "refund",
-          argumentsHash: "ab".repeat(32),
-          version: 1,
-          expiresAt: "2030-01-01T00:00:00.000Z",
-          at,
-        },
-      ],
+      permissions: [asked],
       usage: { input_tokens: 5, output_tokens: 7, cost_micros: 9 },
     });
     await write(claim, {
@@ -143,7 +139,19 @@ describe("changes of many runs", () => {
       { id: call.id, input: { n: 1 }, state: "completed", output: { ok: true }, output_text: "ok" },
     ]);
     expect(await permissionsOf(world.database, organization, run)).toMatchObject([
-      { id: permission, state: "pending" },
+      {
+        id: asked.id,
+        call_id: call.id,
+        state: "pending",
+        input: { n: 1 },
+        arguments_hash: "ab".repeat(32),
+        scope: "customer 7",
+        approvers: ["owner", "group:finance"],
+        not_requester: true,
+        on_expiry: "deny",
+        requester_user_id: toUuid(world.caller.userId as UserId),
+        is_late: false,
+      },
     ]);
     expect(await world.runOf(claim.key.runId)).toMatchObject({ state: "running", input_tokens: 5, cost_micros: 9 });
     expect(await textsOf(claim)).toEqual(["a"]);

@@ -113,11 +113,14 @@ const callsOfStep = `calls_written as (
               st int, po int, s text, ou json, ox text, at timestamptz)
       where c.organization_id = m.o and c.run_id = m.r and c.step = u.st and c.position = u.po),
    permissions_written as (
-     insert into permissions (organization_id, id, thread_id, run_id, call_id, tool, arguments_hash, agent_version,
-       state, expires_at, created_at)
-     select m.o, p.id, m.t, m.r, p.ca, p.tn, decode(p.ah, 'hex'), p.av, 'pending', p.ex, p.at
+     insert into permissions (organization_id, id, thread_id, run_id, call_id, agent_id, agent_name, agent_version,
+       reason, tool, input, arguments_hash, scope, approvers, not_requester, on_expiry, requester_user_id,
+       requester_token_id, state, expires_at, created_at)
+     select m.o, p.id, m.t, m.r, p.ca, p.ag, p.an, p.av, p.rn, p.tn, p.ip, decode(p.ah, 'hex'), p.sc, p.ap, p.nr, p.oe,
+            p.ru, p.rt, 'pending', p.ex, p.at
        from moved m cross join lateral json_to_recordset(m.pe) as p(
-              id uuid, ca uuid, tn text, ah text, av int, ex timestamptz, at timestamptz))`;
+              id uuid, ca uuid, ag uuid, an text, av int, rn text, tn text, ip json, ah text, sc text, ap text[],
+              nr boolean, oe text, ru uuid, rt uuid, ex timestamptz, at timestamptz))`;
 
 // Two statements, because a part that writes nothing still costs its start: 0.04 ms of database time each.
 const commitStep = statement("runs.commit_step", `${step("items")} select k, base, steered, queued from moved`);

@@ -6,8 +6,9 @@
  */
 import { fromUuid, type RunError } from "@callboard/protocol";
 import type { Sql } from "../storage/index.ts";
+import { closePermission, permissionsOf } from "./permission-store.ts";
 import { type RunRow, toRun } from "./run.ts";
-import { callsOf, decidePermission, moveRun, permissionsOf, setCallState } from "./store.ts";
+import { callsOf, moveRun, setCallState } from "./store.ts";
 import type { ThreadLog } from "./thread-log.ts";
 
 /** Ends a run that has not ended, as `failed` or `canceled`. The caller saves the log. */
@@ -69,7 +70,7 @@ async function closeCalls(sql: Sql, log: ThreadLog, row: RunRow): Promise<void> 
 async function closePermissions(sql: Sql, log: ThreadLog, row: RunRow): Promise<void> {
   for (const permission of await permissionsOf(sql, row.organization_id, row.id)) {
     if (permission.state !== "pending") continue;
-    await decidePermission(sql, permission, "expired", "expired", null, null, log.at);
+    await closePermission(sql, permission, { state: "expired", decision: "expired" }, log.at);
     log.append("permission.decided", row.id, {
       permission_id: fromUuid("permission", permission.id),
       call_id: fromUuid("call", permission.call_id),

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import {
   type AgentConfig,
   type AgentId,
+  type CallId,
   type ClientEvent,
   type Event,
   type EventData,
@@ -10,6 +11,7 @@ import {
   fromUuid,
   newId,
   type OnActiveRun,
+  type PermissionId,
   type Run,
   type SendEventsAnswer,
   scopes,
@@ -22,7 +24,7 @@ import { eventJson, eventsAfter, Feed, newEvent } from "../events/index.ts";
 import { Database, Lane, statement, Wakes } from "../storage/index.ts";
 import { createTestDatabase } from "../testing/database.ts";
 import { findThread, type ThreadRow } from "../threads/index.ts";
-import type { RunEnd } from "./change.ts";
+import type { PermissionRow as NewPermission, RunEnd } from "./change.ts";
 import { type Claim, claimRuns } from "./claim.ts";
 import { RunCommits } from "./commits.ts";
 import type { IdempotencyKey, RunHost } from "./host.ts";
@@ -152,11 +154,19 @@ export async function createRunsWorld(options: { lane?: (lane: Lane) => Pick<Lan
   function send(thread: ThreadId, ...events: ClientEvent[]): Promise<SendEventsAnswer> {
     return sendFor(host, thread, ...events);
   }
-  function sendFor(to: RunHost, thread: ThreadId, ...events: ClientEvent[]): Promise<SendEventsAnswer> {
+  const sendFor = (to: RunHost, thread: ThreadId, ...events: ClientEvent[]) => sendAs(caller, to, thread, ...events);
+  function sendAs(who: Caller, to: RunHost, thread: ThreadId, ...events: ClientEvent[]): Promise<SendEventsAnswer> {
     return database.transaction(async (tx) => {
       const log = await lockLog(tx, deps, organizationId, thread);
-      const principal = principalOf(caller, null);
-      const request = { caller, principal, prompt: "Be brief.", config: null, attach: async () => undefined };
+      const principal = principalOf(who, null);
+      const request = {
+        caller: who,
+        requestId: null,
+        principal,
+        prompt: "Be brief.",
+        config: null,
+        attach: async () => undefined,
+      };
       return sendEvents(tx, { ...deps, host: to }, log, request, events);
     });
   }
@@ -171,6 +181,26 @@ export async function createRunsWorld(options: { lane?: (lane: Lane) => Pick<Lan
     claimRuns(database, feed, worker, limit, withSuspect, now);
   const claimOf = (thread: ThreadId, worker = host.id): Promise<Claim[]> =>
     claimRuns(database, feed, worker, 1, true, now, { organization: toUuid(organizationId), thread: toUuid(thread) });
+
+  /** What a run of this caller asks about one call, as the engine writes it. */
+  const question = (permission: PermissionId, call: CallId, more: Partial<NewPermission> = {}): NewPermission => ({
+    id: toUuid(permission),
+    call: toUuid(call),
+    agent: toUuid(agentId),
+    agentName: "Test",
+    version: 1,
+    reason: "approval",
+    tool: "refund",
+    input: {},
+    argumentsHash: "00".repeat(32),
+    scope: "",
+    approvals: { approvers: ["caller"], not_requester: false, on_expiry: "fail" },
+    requesterUser: toUuid(userId),
+    requesterToken: null,
+    expiresAt: "2099-01-01T00:00:00.000Z",
+    at: now().toISOString(),
+    ...more,
+  });
 
   async function threadOf(thread: ThreadId): Promise<ThreadRow> {
     const row = await findThread(database, organizationId, thread);
@@ -241,6 +271,8 @@ export async function createRunsWorld(options: { lane?: (lane: Lane) => Pick<Lan
     start,
     send,
     sendFor,
+    sendAs,
+    question,
     cancel,
     archive,
     remove,

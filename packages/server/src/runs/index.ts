@@ -11,6 +11,7 @@ export type {
 } from "./change.ts";
 export { type Claim, claimRuns, isSuspect } from "./claim.ts";
 export { type CommitResult, RunCommits } from "./commits.ts";
+export { decide, expire } from "./decide.ts";
 export { endRun } from "./end.ts";
 export { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
 export {
@@ -22,6 +23,16 @@ export {
   updateThread,
 } from "./manage.ts";
 export { noteOnRun } from "./note.ts";
+export { permissionFacts, toPermission, toPermissionFacts } from "./permission.ts";
+export {
+  type Allowance,
+  allowancesOf,
+  expiredPermissions,
+  findPermission,
+  listPermissions,
+  type PermissionRow,
+  permissionsOf,
+} from "./permission-store.ts";
 export { sweepDeltas } from "./retention.ts";
 export { keyOf, type Principal, type RunInput, type RunKey, type RunRow, runError, runScope, toRun } from "./run.ts";
 export { type SendDeps, type SendRequest, sendEvents } from "./send.ts";
@@ -29,16 +40,12 @@ export { principalOf, type StartDeps, type StartRequest, startThread } from "./s
 export { StartBatch } from "./start-batch.ts";
 export {
   addUsage,
-  allowancesOf,
   callsOf,
-  expiredPermissions,
   findRun,
   findRunByUuid,
   listRuns,
   type PastRun,
-  type PermissionRow,
   pastRuns,
-  permissionsOf,
   type RunFilter,
   type StoredCall,
   type StoredStep,

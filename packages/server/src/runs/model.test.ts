@@ -291,22 +291,10 @@ async function apply(model: Model, one: Step): Promise<void> {
 
 async function ask(run: ModelRun, claim: Claim): Promise<void> {
   const permission = newId("permission");
-  const at = world.now().toISOString();
   const waitingFor = [{ kind: "permission" as const, id: permission }];
-  const call = newId("call");
   const written = await world.commits.commit(claim.key, claim.fence, {
     events: [world.event(claim, "run.waiting", { waiting_for: waitingFor })],
-    permissions: [
-      {
-        id: toUuid(permission),
-        call: toUuid(call),
-        tool: "t",
-        argumentsHash: "00".repeat(32),
-        version: 1,
-        expiresAt: "2099-01-01T00:00:00.000Z",
-        at,
-      },
-    ],
+    permissions: [world.question(permission, newId("call"))],
     end: world.ending("waiting", { waitingFor }),
   });
   expect(written.kind).toBe("committed");

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { statement } from "../storage/index.ts";
 import type { Claim } from "./claim.ts";
 import { createRunsWorld, type RunsWorld, TestHost } from "./fixture.ts";
-import { allowancesOf, callsOf, expiredPermissions, permissionsOf, steeringAfter } from "./store.ts";
+import { allowancesOf, expiredPermissions, permissionsOf } from "./permission-store.ts";
+import { callsOf, steeringAfter } from "./store.ts";
 
 let world: RunsWorld;
 beforeAll(async () => {
@@ -23,7 +24,6 @@ async function begin(): Promise<{ thread: ThreadId; claim: Claim }> {
 }
 /** The run asks a person about `count` calls and waits. */
 async function ask({ claim }: { claim: Claim }, count = 1): Promise<PermissionId[]> {
-  const at = world.now().toISOString();
   const asked = Array.from({ length: count }, (_, position) => ({
     position,
     call: newId("call"),
@@ -44,15 +44,7 @@ async function ask({ claim }: { claim: Claim }, count = 1): Promise<PermissionId
       at: null,
       outputText: null,
     })),
-    permissions: asked.map(({ call, permission }) => ({
-      id: toUuid(permission),
-      call: toUuid(call),
-      tool: "refund",
-      argumentsHash: "00".repeat(32),
-      version: 1,
-      expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
-      at,
-    })),
+    permissions: asked.map(({ call, permission }) => world.question(permission, call)),
     end: world.ending("waiting", { waitingFor }),
   });
   expect(written.kind).toBe("committed");
@@ -249,7 +241,7 @@ describe("a permission decision", () => {
     const [permission] = (await ask(begun)) as [PermissionId];
     await world.send(begun.thread, decide(permission, "allow_for_thread"));
     const { organization, thread } = begun.claim.key;
-    expect(await allowancesOf(world.database, organization, thread, 1)).toEqual(["refund"]);
+    expect(await allowancesOf(world.database, organization, thread, 1)).toEqual([{ tool: "refund", scope: "" }]);
     expect(await allowancesOf(world.database, organization, thread, 2)).toEqual([]);
   });
 

@@ -9,7 +9,7 @@ import {
   fromUuid,
   newId,
   type OnActiveRun,
-  type PermissionId,
+  type RequestId,
   type RunId,
   type SendEventsAnswer,
   toUuid,
@@ -19,25 +19,19 @@ import type { Feed } from "../events/index.ts";
 import type { Transaction, Wakes } from "../storage/index.ts";
 import { toThread } from "../threads/index.ts";
 import type { Claim } from "./claim.ts";
+import { decide } from "./decide.ts";
 import { endRun } from "./end.ts";
 import type { RunHost } from "./host.ts";
 import { keyOf, type Principal, type RunRow, runError, toRun } from "./run.ts";
-import {
-  allowForThread,
-  decidePermission,
-  findPermission,
-  findRun,
-  insertRun,
-  insertSteering,
-  moveRun,
-  permissionsOf,
-} from "./store.ts";
+import { findRun, insertRun, insertSteering } from "./store.ts";
 import type { ThreadLog } from "./thread-log.ts";
 
 export type SendDeps = { feed: Feed; host: RunHost; wakes: Wakes };
 
 export type SendRequest = {
   caller: Caller;
+  /** Null where no request asks: a job that is run again. */
+  requestId: RequestId | null;
   principal: Principal;
   /** Renders the prompt of runs that these messages start. */
   prompt: string;
@@ -85,7 +79,7 @@ class Sender {
       case "user.message":
         return this.message(event.content, event.on_active_run);
       case "permission.decision":
-        return this.#decide(event.permission_id, event.decision, event.message ?? null, index);
+        return this.#decide(event, index);
       case "user.interrupt":
         return this.#interrupt(event.run_id);
       default:
@@ -206,60 +200,19 @@ class Sender {
   }
 
   async #decide(
-    permissionId: PermissionId,
-    decision: "allow_once" | "allow_for_thread" | "deny",
-    message: string | null,
+    { permission_id: permissionId, ...decision }: Extract<ClientEvent, { type: "permission.decision" }>,
     index: number,
   ): Promise<Sent> {
-    const log = this.#log;
-    const thread = log.row;
-    const permission = await findPermission(this.#tx, thread.organization_id, thread.id, toUuid(permissionId));
-    if (permission === undefined) {
-      throw new CallboardError("not_found", `there is no permission request ${permissionId} in this thread`, {
-        fields: [{ path: `events[${index}].permission_id`, message: "no such permission request in this thread" }],
-      });
+    const { caller, requestId } = this.#request;
+    const path = `events[${index}].`;
+    const decided = await decide(this.#tx, this.#log, { caller, requestId, permissionId, decision, path });
+    // Each event that is sent has an entry of its own in the log, so a repeat is none.
+    if (decided === "same") {
+      throw new CallboardError("permission_decided", `permission request ${permissionId} is decided already`);
     }
-    if (permission.state === "expired" || (permission.state === "pending" && permission.expires_at <= log.at)) {
-      throw new CallboardError(
-        "permission_expired",
-        `permission request ${permissionId} expired at ${permission.expires_at}`,
-      );
-    }
-    const { caller } = this.#request;
-    const by = { kind: caller.kind, id: principalId(caller) };
-    const state = decision === "deny" ? "denied" : "allowed";
-    const first = await decidePermission(this.#tx, permission, state, decision, message, by, log.at);
-    if (!first)
-      throw new CallboardError(
-        "permission_decided",
-        `permission request ${permissionId} is ${permission.state} already`,
-      );
-    if (decision === "allow_for_thread") await allowForThread(this.#tx, permission);
-    const event = log.append("permission.decided", permission.run_id, {
-      permission_id: permissionId,
-      call_id: fromUuid("call", permission.call_id),
-      decision,
-      ...(message === null ? {} : { message }),
-      decided_by: by,
-    });
-    const run = await this.#answer(permission.run_id);
+    const { event, run, queued } = decided;
+    this.#queued ||= queued;
     return { type: "permission.decision", event_id: event.id as never, seq: event.seq, run: toRun(run) };
-  }
-
-  /** With the last open question answered, the run goes back to the queue. */
-  async #answer(run: string): Promise<RunRow> {
-    const log = this.#log;
-    const organizationId = fromUuid("organization", log.row.organization_id);
-    const row = await findRun(this.#tx, organizationId, fromUuid("run", run));
-    if (row === undefined) throw new Error(`run ${run} of a permission request is gone`);
-    const open = (await permissionsOf(this.#tx, row.organization_id, run)).filter((p) => p.state === "pending");
-    const waitingFor = open.map((p) => ({ kind: "permission" as const, id: fromUuid("permission", p.id) }));
-    if (open.length > 0 || row.state !== "waiting") return { ...row, waiting_for: waitingFor };
-    // `waiting_for` stays until the claim: an empty list there tells that the run comes back from waiting.
-    await moveRun(this.#tx, row, "queued", { waitingFor: [] });
-    log.row.state = "running";
-    this.#queued = true;
-    return { ...row, state: "queued", waiting_for: null };
   }
 
   async #end(

@@ -1,4 +1,4 @@
-/** SQL of runs, their steps, tool calls and permissions: reads, and the writes of transactions. */
+/** SQL of runs, their steps and tool calls: reads, and the writes of transactions. */
 import { type OrganizationId, type RunId, type RunState, toUuid, type Usage } from "@callboard/protocol";
 import { type Sql, statement } from "../storage/index.ts";
 import type { CallState } from "./change.ts";
@@ -218,91 +218,6 @@ const steering = statement(
 /** Messages that joined a run after the `seen` first ones. */
 export async function steeringAfter(sql: Sql, organization: string, run: string, seen: number): Promise<RunInput[]> {
   return (await sql.rows<{ message: RunInput }>(steering, [organization, run, seen])).map((row) => row.message);
-}
-
-export type PermissionRow = {
-  id: string;
-  organization_id: string;
-  thread_id: string;
-  run_id: string;
-  call_id: string;
-  tool: string;
-  agent_version: number | null;
-  state: "pending" | "allowed" | "denied" | "expired";
-  decision: string | null;
-  message: string | null;
-  expires_at: string;
-};
-const permissionColumns =
-  "id, organization_id, thread_id, run_id, call_id, tool, agent_version, state, decision, message, expires_at";
-const permission = statement(
-  "runs.permission",
-  `select ${permissionColumns} from permissions where organization_id = $1 and thread_id = $2 and id = $3`,
-);
-export function findPermission(
-  sql: Sql,
-  organization: string,
-  thread: string,
-  id: string,
-): Promise<PermissionRow | undefined> {
-  return sql.row<PermissionRow>(permission, [organization, thread, id]);
-}
-
-const permissions = statement(
-  "runs.permissions",
-  `select ${permissionColumns} from permissions where organization_id = $1 and run_id = $2 order by created_at, id`,
-);
-export function permissionsOf(sql: Sql, organization: string, run: string): Promise<PermissionRow[]> {
-  return sql.rows<PermissionRow>(permissions, [organization, run]);
-}
-
-const decide = statement(
-  "runs.decide_permission",
-  `update permissions set state = $3, decision = $4, message = $5, decided_by = $6, decided_at = $7
-    where organization_id = $1 and id = $2 and state = 'pending'`,
-);
-/** @returns false when it was decided already */
-export async function decidePermission(
-  sql: Sql,
-  row: PermissionRow,
-  state: "allowed" | "denied" | "expired",
-  decision: string,
-  message: string | null,
-  by: object | null,
-  at: string,
-): Promise<boolean> {
-  return (await sql.run(decide, [row.organization_id, row.id, state, decision, message, by, at])) === 1;
-}
-
-const expired = statement(
-  "runs.expired_permissions",
-  `select ${permissionColumns} from permissions where state = 'pending' and expires_at < now()
-    order by expires_at limit 100`, // permissions_expiry
-);
-/** Permission requests nobody decided in time, of all organizations. */
-export const expiredPermissions = (sql: Sql): Promise<PermissionRow[]> => sql.rows<PermissionRow>(expired);
-
-const allow = statement(
-  "runs.allow_for_thread",
-  `insert into thread_allowances (organization_id, thread_id, tool, agent_version) values ($1, $2, $3, $4)
-   on conflict do nothing`,
-);
-export async function allowForThread(sql: Sql, row: PermissionRow): Promise<void> {
-  await sql.run(allow, [row.organization_id, row.thread_id, row.tool, row.agent_version ?? 0]);
-}
-
-const allowances = statement(
-  "runs.allowances",
-  "select tool from thread_allowances where organization_id = $1 and thread_id = $2 and agent_version = $3",
-);
-/** Tools that a person allowed for the rest of the thread, for this agent version. */
-export async function allowancesOf(
-  sql: Sql,
-  organization: string,
-  thread: string,
-  version: number | null,
-): Promise<string[]> {
-  return (await sql.rows<{ tool: string }>(allowances, [organization, thread, version ?? 0])).map((row) => row.tool);
 }
 
 const unfinished = statement(

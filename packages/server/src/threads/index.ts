@@ -11,5 +11,6 @@ export {
 export {
   type ThreadRow,
   threadLinks,
+  toFacts,
   toThread,
 } from "./thread.ts";

@@ -38,7 +38,7 @@ export class ToolRegistry {
         name,
         description: definition.description,
         effect: definition.effect,
-        sensitive: definition.sensitive ?? false,
+        sensitive: isSensitive(definition),
         input_schema: inputSchema as ToolInfo["input_schema"],
       }));
   }
@@ -80,6 +80,9 @@ export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
   if (problems.length > 0) throw new Error(`tools could not be loaded:\n  ${problems.join("\n  ")}`);
   return new ToolRegistry(tools);
 }
+
+const isSensitive = ({ sensitive = false }: ToolDefinition): boolean =>
+  typeof sensitive === "boolean" ? sensitive : sensitive.length > 0;
 
 async function toolFiles(folder: string): Promise<string[]> {
   try {

@@ -1,0 +1,155 @@
+/**
+ * The decision on a permission, whichever way it comes.
+ *
+ *   pending ── allow_once, allow_for_thread ─▶ allowed
+ *           ── deny ─────────────────────────▶ denied
+ *           ── time is up, or the run ends ──▶ expired
+ *
+ * D1  One decision wins: it is written with `state = 'pending'` in its `where`, under the thread's lock.
+ * D2  Who decides is checked against the caller as it stands in the same transaction.
+ * D3  A decision is about the arguments and the version that were shown; naming others refuses it.
+ */
+import {
+  CallboardError,
+  type DecidePermission,
+  fromUuid,
+  type PermissionId,
+  type RequestId,
+  toUuid,
+} from "@callboard/protocol";
+import { audit, type Caller, decidePermission, invalidRequest, principalId } from "../access/index.ts";
+import type { Transaction } from "../storage/index.ts";
+import { toFacts, toThread } from "../threads/index.ts";
+import { permissionFacts } from "./permission.ts";
+import {
+  allowForThread,
+  closePermission,
+  findPermission,
+  type PermissionRow,
+  permissionsOf,
+} from "./permission-store.ts";
+import type { RunRow } from "./run.ts";
+import { findRun, moveRun } from "./store.ts";
+import type { ThreadLog } from "./thread-log.ts";
+
+export type Deciding = {
+  readonly caller: Caller;
+  readonly requestId: RequestId | null;
+  readonly permissionId: PermissionId;
+  readonly decision: DecidePermission;
+  /** Path of the decision in the request, for its refusals: `events[0].`, or nothing. */
+  readonly path: string;
+};
+
+export type Decided = {
+  /** Where it stands in the log. */
+  readonly event: { id: string; seq: number };
+  readonly run: RunRow;
+  /** Nothing else is open: the run is in the queue. The caller wakes who claims it, after the commit. */
+  readonly queued: boolean;
+};
+
+/**
+ * Writes a decision on a locked thread; the caller saves the log.
+ *
+ * @param log the thread the permission belongs to
+ * @returns `same` when this caller decided the same before
+ * @throws not_found, forbidden, permission_expired, permission_decided, permission_mismatch, invalid_request
+ */
+export async function decide(tx: Transaction, log: ThreadLog, deciding: Deciding): Promise<Decided | "same"> {
+  const { caller, permissionId, decision } = deciding;
+  const row = await findPermission(tx, log.row.organization_id, toUuid(permissionId));
+  if (row === undefined || row.thread_id !== log.row.id) throw notInThread(deciding);
+  decidePermission(caller, await permissionFacts(tx, row), toFacts(toThread(log.row)));
+  const by = { kind: caller.kind, id: principalId(caller) };
+  if (row.decision === decision.decision && row.decided_by?.id === by.id) return "same";
+  refuseClosed(row, permissionId);
+  refuseOther(row, deciding);
+
+  const message = decision.message ?? null;
+  const state = decision.decision === "deny" ? "denied" : "allowed";
+  const first = await closePermission(tx, row, { state, decision: decision.decision, message, by }, log.at);
+  if (!first) throw new Error(`permission ${row.id} was decided while its thread was locked`);
+  if (decision.decision === "allow_for_thread" && row.scope !== null) await allowForThread(tx, row, row.scope);
+  const event = log.append("permission.decided", row.run_id, {
+    permission_id: permissionId,
+    call_id: fromUuid("call", row.call_id),
+    decision: decision.decision,
+    ...(message === null ? {} : { message }),
+    decided_by: by,
+  });
+  await audit(tx, {
+    actor: { caller },
+    action: "permission.decide",
+    target: permissionId,
+    outcome: "done",
+    details: { decision: decision.decision, ...namesOf(row) },
+    requestId: deciding.requestId,
+  });
+  return { event, ...(await goOn(tx, log, row.run_id)) };
+}
+
+/**
+ * Closes a request that nobody decided in time, and lets its run go on with a denied call.
+ *
+ * @returns undefined when it was closed meanwhile
+ */
+export async function expire(tx: Transaction, log: ThreadLog, row: PermissionRow): Promise<Decided | undefined> {
+  if (!(await closePermission(tx, row, { state: "expired", decision: "expired" }, log.at))) return undefined;
+  const event = log.append("permission.decided", row.run_id, {
+    permission_id: fromUuid("permission", row.id),
+    call_id: fromUuid("call", row.call_id),
+    decision: "expired",
+  });
+  return { event, ...(await goOn(tx, log, row.run_id)) };
+}
+
+/** With the last open question closed, the run goes back to the queue. */
+async function goOn(tx: Transaction, log: ThreadLog, run: string): Promise<{ run: RunRow; queued: boolean }> {
+  const organizationId = fromUuid("organization", log.row.organization_id);
+  const row = await findRun(tx, organizationId, fromUuid("run", run));
+  if (row === undefined) throw new Error(`run ${run} of a permission request is gone`);
+  const open = (await permissionsOf(tx, row.organization_id, run)).filter(({ state }) => state === "pending");
+  const waitingFor = open.map(({ id }) => ({ kind: "permission" as const, id: fromUuid("permission", id) }));
+  if (open.length > 0 || row.state !== "waiting") return { run: { ...row, waiting_for: waitingFor }, queued: false };
+  // `waiting_for` stays until the claim: an empty list there tells that the run comes back from waiting.
+  await moveRun(tx, row, "queued", { waitingFor: [] });
+  log.row.state = "running";
+  return { run: { ...row, state: "queued", waiting_for: null }, queued: true };
+}
+
+function refuseClosed(row: PermissionRow, id: PermissionId): void {
+  if (row.state === "expired" || (row.state === "pending" && row.is_late)) {
+    throw new CallboardError("permission_expired", `permission request ${id} expired at ${row.expires_at}`);
+  }
+  if (row.state !== "pending") {
+    throw new CallboardError("permission_decided", `permission request ${id} is ${row.state} already`);
+  }
+}
+
+/** D3 */
+function refuseOther(row: PermissionRow, { decision, path }: Deciding): void {
+  const { arguments_hash = row.arguments_hash, agent_version = row.agent_version } = decision;
+  if (arguments_hash !== row.arguments_hash || agent_version !== row.agent_version) {
+    const what = arguments_hash === row.arguments_hash ? "agent_version" : "arguments_hash";
+    throw new CallboardError("permission_mismatch", `${path}${what}: the request is about another one; read it again`);
+  }
+  if (decision.decision !== "allow_for_thread" || row.scope !== null) return;
+  const message = "this call can be allowed once or denied, and not for the thread";
+  throw invalidRequest([{ path: `${path}decision`, message }]);
+}
+
+const namesOf = (row: PermissionRow) => ({
+  tool: row.tool,
+  arguments_hash: row.arguments_hash,
+  call_id: fromUuid("call", row.call_id),
+  run_id: fromUuid("run", row.run_id),
+  thread_id: fromUuid("thread", row.thread_id),
+});
+
+function notInThread({ permissionId, path }: Deciding): CallboardError {
+  const message = "no such permission request in this thread";
+  return new CallboardError("not_found", `there is no permission request ${permissionId} in this thread`, {
+    fields: [{ path: `${path}permission_id`, message }],
+  });
+}
