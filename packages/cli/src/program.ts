@@ -1,6 +1,7 @@
 /** The whole command line. */
 import { Command } from "commander";
 import { addAgentCommands } from "./commands/agents.ts";
+import { addAuditCommands } from "./commands/audit.ts";
 import { addEventCommands } from "./commands/events.ts";
 import { addFileCommands } from "./commands/files.ts";
 import { addMeCommand } from "./commands/me.ts";
@@ -35,6 +36,7 @@ export function createProgram(env: NodeJS.ProcessEnv): Command {
   addProjectCommands(program, contextOf, env);
   addTokenCommands(program, contextOf);
   addUsageCommands(program, contextOf);
+  addAuditCommands(program, contextOf, env);
   addMeCommand(program, contextOf);
   return program;
 }

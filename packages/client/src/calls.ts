@@ -81,6 +81,8 @@ export const calls = {
   "groups.delete": { method: "DELETE", path: "/groups/{group_id}" },
 
   "audit.list": { method: "GET", path: "/audit" },
+  "audit.head": { method: "GET", path: "/audit/head" },
+  "audit.verify": { method: "GET", path: "/audit/verify" },
 
   "budgets.list": { method: "GET", path: "/budgets" },
   "budgets.create": { method: "POST", path: "/budgets", idempotent: true },

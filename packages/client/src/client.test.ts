@@ -104,6 +104,8 @@ const verbs: Record<string, [(client: CallboardClient) => Promise<unknown>, stri
   "budgets.delete": [(c) => c.budgets.delete("budget_1"), "DELETE /budgets/budget_1"],
   "usage.totals": [(c) => c.usage.totals({ group_by: "agent" }), "GET /usage?group_by=agent"],
   "usage.calls": [(c) => c.usage.calls({ limit: 5 }), "GET /usage/calls?limit=5"],
+  "audit.head": [(c) => c.audit.head(), "GET /audit/head"],
+  "audit.verify": [(c) => c.audit.verify({ anchor: "1:ab" }), "GET /audit/verify?anchor=1%3Aab"],
   "tokens.list": [(c) => c.tokens.list(), "GET /tokens"],
   "tokens.create": [(c) => c.tokens.create({ label: "ci" }), "POST /tokens", { label: "ci" }],
   "tokens.revoke": [(c) => c.tokens.revoke("token_1"), "POST /tokens/token_1/revoke"],

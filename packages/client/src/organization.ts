@@ -56,6 +56,13 @@ export function auditCalls({ call }: Transport) {
   return {
     /** Who did what, newest first. */
     list: (query?: QueryInput<"audit.list">, options?: RequestOptions) => call("audit.list", { query, ...options }),
+
+    /** Number and hash of the last entry, to keep elsewhere. */
+    head: (options?: RequestOptions) => call("audit.head", { ...options }),
+
+    /** Checks the chain, and that it holds an anchor kept elsewhere. */
+    verify: (query?: QueryInput<"audit.verify">, options?: RequestOptions) =>
+      call("audit.verify", { query, ...options }),
   };
 }
 

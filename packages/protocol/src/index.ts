@@ -1,6 +1,7 @@
 /** The words on the wire. Everything here is shared by server, client, CLI and console. */
 export * from "./agents.ts";
 export * from "./approvals.ts";
+export * from "./audit.ts";
 export { type Json, json, timestamp } from "./common.ts";
 export * from "./errors.ts";
 export * from "./events.ts";

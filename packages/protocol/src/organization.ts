@@ -192,23 +192,8 @@ export const toolInfo = z
   .meta({ id: "Tool" });
 export type ToolInfo = z.infer<typeof toolInfo>;
 
-export const auditEntry = z
-  .object({
-    id: idSchema("audit"),
-    actor: z.object({ kind: z.enum(["user", "service", "operator"]), id: z.string().nullable() }),
-    action: z.string(),
-    target: z.string().nullable(),
-    outcome: z.enum(["done", "refused"]),
-    details: z.record(z.string(), json),
-    request_id: z.string().nullable(),
-    created_at: timestamp,
-  })
-  .meta({ id: "AuditEntry" });
-export type AuditEntry = z.infer<typeof auditEntry>;
-
 export const memberList = listOf(member);
 export const groupList = listOf(group);
 export const tokenList = listOf(token);
 export const modelConnectionList = listOf(modelConnection);
 export const toolList = listOf(toolInfo);
-export const auditList = listOf(auditEntry);

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import * as agents from "./agents.ts";
+import * as audit from "./audit.ts";
 import { page, queryBoolean, queryInteger } from "./common.ts";
 import type { ErrorCode } from "./errors.ts";
 import * as events from "./events.ts";
@@ -700,8 +701,29 @@ export const routes = define({
     summary: "Read who did what, newest first.",
     tag: "organization",
     scope: "audit:read",
-    query: z.strictObject(page),
-    answer: organization.auditList,
+    query: audit.auditQuery,
+    answer: audit.auditList,
+    status: 200,
+    errors: ["forbidden"],
+  },
+  "audit.head": {
+    method: "GET",
+    path: "/audit/head",
+    summary: "Number and hash of the audit log's last entry, to keep elsewhere.",
+    tag: "organization",
+    scope: "audit:read",
+    answer: audit.auditHead,
+    status: 200,
+    errors: ["forbidden"],
+  },
+  "audit.verify": {
+    method: "GET",
+    path: "/audit/verify",
+    summary: "Check the audit log's chain from its first entry to its head, and against an `anchor` kept elsewhere.",
+    tag: "organization",
+    scope: "audit:read",
+    query: z.strictObject({ anchor: audit.auditAnchor.optional() }),
+    answer: audit.auditCheck,
     status: 200,
     errors: ["forbidden"],
   },

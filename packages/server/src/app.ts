@@ -3,7 +3,7 @@
 import { agentConfig, CallboardError, fromUuid, newId, toUuid } from "@callboard/protocol";
 import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
-import { Acts, Authenticator } from "./access/index.ts";
+import { Acts, Authenticator, Refusals } from "./access/index.ts";
 import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/index.ts";
 import { BudgetLedger, sweepReservations } from "./budgets/index.ts";
 import { sweepIdempotencyKeys } from "./calls/index.ts";
@@ -51,6 +51,7 @@ import { loadTools } from "./tools/index.ts";
 export type App = {
   database: Database;
   authenticator: Authenticator;
+  refusals: Refusals;
   agents: Agents;
   connections: Connections;
   engine: Engine;
@@ -84,7 +85,11 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
 
   const feed = new Feed(database, wakes);
   const authenticator = new Authenticator({ sql: database, wakes });
-  const acts = new Acts(database, authenticator);
+  const refusals = new Refusals({
+    sql: database,
+    onError: (error) => log.error({ error: errorFacts(error) }, "a refusal could not be put into the audit log"),
+  });
+  const acts = new Acts(database, authenticator, refusals);
   const connections = new Connections({ sql: database, wakes, keys });
   const inputSchemaOf = (tool: string) => tools.get(tool)?.inputSchema;
   const agents = new Agents({ wakes, connections, toolNames: () => tools.names(), inputSchemaOf });
@@ -154,6 +159,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     acts,
     agents: directory,
     threads,
+    refusals,
     host: engine,
     batch,
     now,
@@ -169,7 +175,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const handlers: Handlers = {
     ...threadHandlers(world),
     ...runHandlers(world),
-    ...jobHandlers({ database, jobs, streams }),
+    ...jobHandlers({ database, jobs, refusals, streams }),
     ...fileHandlers(world),
     ...agentHandlers({ sql: database, acts, agents, tools: () => tools.list() }),
     ...modelHandlers({ acts, connections, agents }),
@@ -178,11 +184,19 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     ...tokenHandlers({ sql: database, acts, wakes }),
   };
   const api: Hono<{ Bindings: HttpBindings }> | null =
-    config.role === "worker" ? null : createApi(handlers, { database, authenticator, keys, log, metrics });
+    config.role === "worker" ? null : createApi(handlers, { database, authenticator, refusals, keys, log, metrics });
   let calls: ReturnType<typeof serveEndpoints> | undefined;
   if (api !== null) {
     const lease = () => engine.lease();
-    calls = serveEndpoints(api, { world: endpointWorld, jobs, lease, stopping: stopping.signal, metrics, log });
+    calls = serveEndpoints(api, {
+      world: endpointWorld,
+      jobs,
+      lease,
+      stopping: stopping.signal,
+      refusals,
+      metrics,
+      log,
+    });
   }
   let serving = true;
   const ready = async () => serving && (await database.row(ping).then(Boolean, () => false));
@@ -196,6 +210,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   return {
     database,
     authenticator,
+    refusals,
     agents,
     connections,
     engine,
@@ -217,6 +232,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       // Not before: requests that are still open may wait for runs that others go on with now.
       for (const timer of timers) clearInterval(timer);
       await authenticator.stop().catch(() => undefined);
+      await refusals.stop();
       connections.close();
       budgets.close();
       directory.close();

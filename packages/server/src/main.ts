@@ -17,6 +17,7 @@ import {
 } from "./project/index.ts";
 import { Database, migrate, startPostgres } from "./storage/index.ts";
 
+export { type AuditedOrganization, auditHeads, auditVerify } from "./operator.ts";
 /** Agents in files, for the command line. */
 export {
   type AgentInFile,

@@ -1,9 +1,9 @@
 /** Acts that manage something: one transaction of one tenant, a caller read anew in it, refusals in the audit log. */
-import { CallboardError, type RequestId } from "@callboard/protocol";
+import type { AuditAction, RequestId } from "@callboard/protocol";
 import type { Database, Transaction } from "../storage/index.ts";
-import { type AuditAction, audit } from "./audit.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { type Caller, scopeOf } from "./caller.ts";
+import { type Refusals, toTarget } from "./refusals.ts";
 
 /** What an act needs to know of a request. */
 export type ActRequest = { readonly caller: Caller; readonly requestId: RequestId };
@@ -15,10 +15,12 @@ export type Work<T> = (tx: Transaction, caller: Caller) => Promise<T>;
 export class Acts {
   readonly #database: Database;
   readonly #authenticator: Authenticator;
+  readonly #refusals: Refusals;
 
-  constructor(database: Database, authenticator: Authenticator) {
+  constructor(database: Database, authenticator: Authenticator, refusals: Refusals) {
     this.#database = database;
     this.#authenticator = authenticator;
+    this.#refusals = refusals;
   }
 
   /**
@@ -51,12 +53,8 @@ export class Acts {
     try {
       return await act();
     } catch (error) {
-      if (error instanceof CallboardError && error.status === 403) {
-        // From a path, perhaps anything: only what looks like an id or a slug is worth keeping.
-        const target = asked !== null && /^[\w-]{1,64}$/.test(asked) ? asked : null;
-        const details = { code: error.code };
-        await audit(this.#database, { actor: { caller }, action, target, outcome: "refused", details, requestId });
-      }
+      const target = toTarget(asked ?? undefined);
+      await this.#refusals.forbidden(error, { actor: { caller }, action, target, requestId });
       throw error;
     }
   }

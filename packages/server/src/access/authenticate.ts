@@ -64,17 +64,25 @@ type Row = {
   agent_ids: string[];
 };
 
-/** The caller of a token's row, or why there is none. */
-function toCaller(row: Row | undefined): Caller | string {
-  if (row === undefined) return "the token is not known";
-  if (row.revoked_at !== null) return "the token was revoked";
+/** The caller of a token's row. @throws unauthenticated */
+function toCaller(row: Row | undefined): Caller {
+  if (row === undefined) throw unauthenticated("the token is not known");
   const isService = row.kind === "service";
-  if (!isService && (row.role === null || row.suspended !== false)) return "the token's user is not an active member";
+  const userId = row.user_id === null ? null : fromUuid("user", row.user_id);
+  const tokenId = fromUuid("token", row.id);
+  const ended = (reason: EndedToken["reason"], message: string) => {
+    const organizationId = fromUuid("organization", row.organization_id);
+    return new RefusedToken({ organizationId, tokenId, kind: isService ? "service" : "user", userId, reason }, message);
+  };
+  if (row.revoked_at !== null) throw ended("revoked", "the token was revoked");
+  if (!isService && (row.role === null || row.suspended !== false)) {
+    throw ended(row.role === null ? "removed" : "suspended", "the token's user is not an active member");
+  }
   return {
     organizationId: fromUuid("organization", row.organization_id),
     kind: isService ? "service" : "user",
-    tokenId: fromUuid("token", row.id),
-    userId: row.user_id === null ? null : fromUuid("user", row.user_id),
+    tokenId,
+    userId,
     email: row.email,
     role: row.role,
     groups: (row.groups ?? []).map(({ id, slug }) => ({ id: fromUuid("group", id) as GroupId, slug })),
@@ -89,6 +97,21 @@ function toCaller(row: Row | undefined): Caller | string {
 }
 
 const unauthenticated = (message: string) => new CallboardError("unauthenticated", message);
+
+/** A token that was one and is no more, for the audit log. */
+export type EndedToken = Pick<Caller, "organizationId" | "tokenId" | "kind" | "userId"> & {
+  readonly reason: "revoked" | "expired" | "suspended" | "removed";
+};
+
+/** `unauthenticated` for a token that the server knows. */
+export class RefusedToken extends CallboardError {
+  readonly token: EndedToken;
+
+  constructor(token: EndedToken, message: string) {
+    super("unauthenticated", message);
+    this.token = token;
+  }
+}
 
 export type AuthenticatorOptions = {
   sql: Sql;
@@ -144,7 +167,7 @@ export class Authenticator {
    */
   async refresh(caller: Pick<Caller, "organizationId" | "tokenId">, sql: Sql = this.#sql): Promise<Caller> {
     const row = await sql.row<Row>(byId, [toUuid(caller.organizationId), toUuid(caller.tokenId)]);
-    return this.#refuseExpired(accept(toCaller(row)));
+    return this.#refuseExpired(toCaller(row));
   }
 
   /**
@@ -196,9 +219,9 @@ export class Authenticator {
   }
 
   #refuseExpired(caller: Caller): Caller {
-    if (caller.expiresAtMs !== null && caller.expiresAtMs <= this.#now())
-      throw unauthenticated("the token has expired");
-    return caller;
+    if (caller.expiresAtMs === null || caller.expiresAtMs > this.#now()) return caller;
+    const { organizationId, tokenId, kind, userId } = caller;
+    throw new RefusedToken({ organizationId, tokenId, kind, userId, reason: "expired" }, "the token has expired");
   }
 
   /** Requests that arrive together with one token share one read. */
@@ -215,7 +238,7 @@ export class Authenticator {
   async #read(hash: string, readAtMs: number): Promise<Caller> {
     const generation = this.#generation;
     const row = await this.#sql.row<Row>(byHash, [Buffer.from(hash, "base64")]);
-    const caller = accept(toCaller(row));
+    const caller = toCaller(row);
     // A wake-up while the read was under way may have meant exactly this caller.
     if (generation === this.#generation) this.#known.set(hash, { caller, readAtMs });
     return caller;
@@ -226,9 +249,4 @@ export class Authenticator {
     this.#reading.clear();
     this.#known.deleteWhere(({ caller }) => organizationId === undefined || caller.organizationId === organizationId);
   }
-}
-
-function accept(found: Caller | string): Caller {
-  if (typeof found === "string") throw unauthenticated(found);
-  return found;
 }

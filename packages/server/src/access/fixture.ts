@@ -7,6 +7,7 @@ import { Authenticator } from "./authenticate.ts";
 import type { Caller } from "./caller.ts";
 import { manageMembers, manageTokens } from "./decide.ts";
 import { addMember, createOrganization, type NewOrganization } from "./people.ts";
+import { Refusals } from "./refusals.ts";
 import { createToken, defaultScopes, issueToken } from "./tokens.ts";
 
 export const requestId: RequestId = newId("request");
@@ -20,7 +21,8 @@ export async function createWorld() {
   const wakes = new Wakes(url, "test", (error) => errors.push(error));
   await wakes.start();
   const authenticator = new Authenticator({ sql: database, wakes });
-  const acts = new Acts(database, authenticator);
+  const refusals = new Refusals({ sql: database, onError: (error) => errors.push(error as Error) });
+  const acts = new Acts(database, authenticator, refusals);
 
   /** A personal token of somebody, as an operator would make it. */
   async function secretOf(caller: { organizationId: Caller["organizationId"] }, userId: UserId): Promise<string> {
@@ -71,9 +73,10 @@ export async function createWorld() {
 
   async function end(): Promise<void> {
     await authenticator.stop();
+    await refusals.stop();
     await wakes.close();
     await database.close();
     await drop();
   }
-  return { url, database, wakes, authenticator, acts, as, organization, secretOf, errors, end };
+  return { url, database, wakes, authenticator, refusals, acts, as, organization, secretOf, errors, end };
 }

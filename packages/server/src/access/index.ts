@@ -1,7 +1,8 @@
 /** The access room: callers, tokens, grants, people, the audit log. */
 export { type ActRequest, Acts } from "./acts.ts";
-export { type Actor, type AuditAction, audit, listAudit, type NewEntry } from "./audit.ts";
-export { Authenticator, type AuthenticatorOptions } from "./authenticate.ts";
+export { type Actor, audit, listAudit, type NewEntry } from "./audit.ts";
+export { auditedOrganizations, auditHead, checkAudit } from "./audit-check.ts";
+export { Authenticator, type AuthenticatorOptions, RefusedToken } from "./authenticate.ts";
 export { type Caller, principalId, scopeOf } from "./caller.ts";
 export {
   type AgentFacts,
@@ -67,5 +68,6 @@ export {
   updateMember,
   updateOrganization,
 } from "./people.ts";
+export { Refusals, type RefusalsOptions, toTarget } from "./refusals.ts";
 export { invalidRequest, requireStorable } from "./storable.ts";
 export { createToken, hasToken, issueToken, listTokens, revokeToken, type TokenPlan } from "./tokens.ts";

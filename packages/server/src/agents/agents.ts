@@ -11,6 +11,7 @@ import {
   type AgentAccess,
   type AgentDiff,
   type AgentVersion,
+  type AuditAction,
   CallboardError,
   type CreateAgent,
   type Json,
@@ -23,7 +24,6 @@ import {
 import {
   type AccessWakes,
   type AgentFacts,
-  type AuditAction,
   accessChanged,
   audit,
   findPerson,

@@ -9,7 +9,7 @@ export {
   storedAnswer,
   sweepIdempotencyKeys,
 } from "./idempotency.ts";
-export { toRead, toWrite } from "./reach.ts";
+export { decideOn, toRead, toWrite } from "./reach.ts";
 export { sendTo } from "./sending.ts";
 export { callable, start } from "./starting.ts";
 export { waitForEnd, waitSeconds } from "./waiting.ts";

@@ -1,4 +1,5 @@
 /** What calling an agent stands on. */
+import type { Refusals } from "../access/index.ts";
 import type { AgentDirectory } from "../agents/index.ts";
 import type { Feed } from "../events/index.ts";
 import type { RunHost, StartBatch } from "../runs/index.ts";
@@ -11,6 +12,7 @@ export type CallWorld = {
   feed: Feed;
   agents: AgentDirectory;
   threads: ThreadDirectory;
+  refusals: Refusals;
   host: RunHost;
   batch: StartBatch;
   now: () => Date;

@@ -24,6 +24,7 @@ import {
   type Authenticator,
   type Caller,
   invalidRequest,
+  type Refusals,
   requireScope,
   requireStorable,
   scopeOf,
@@ -33,6 +34,7 @@ import type { Logger } from "../log/index.ts";
 import type { SecretKeys } from "../models/index.ts";
 import { AlreadyAnswered, type IdempotencyKey, StaleAccess } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
+import { audited, auditRefusal } from "./audited.ts";
 import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
 import { sendError } from "./errors.ts";
 import type { ApiRequest, Handler, Handlers, Sent } from "./handler.ts";
@@ -42,6 +44,7 @@ import { validate } from "./validate.ts";
 export type ApiDeps = {
   database: Database;
   authenticator: Authenticator;
+  refusals: Refusals;
   keys: SecretKeys;
   log: Logger;
   metrics: Metrics;
@@ -76,11 +79,19 @@ async function dispatch(
   const { incoming, outgoing } = context.env;
   const requestId = newId("request");
   const started = performance.now();
+  const request = new Request(deps, name, route, requestId, incoming as IncomingMessage, outgoing as ServerResponse);
+  const params = context.req.param() as Record<string, string>;
   try {
-    const request = new Request(deps, name, route, requestId, incoming as IncomingMessage, outgoing as ServerResponse);
-    await request.read(context.req.param() as Record<string, string>);
+    await request.read(params);
     await request.answer(handler);
   } catch (error) {
+    const [, subject = ""] = /\{(\w+)\}/.exec(route.path) ?? [];
+    await auditRefusal(deps.refusals, error, {
+      caller: request.caller,
+      action: audited[name].refused,
+      target: params[subject],
+      requestId,
+    });
     sendError(outgoing as ServerResponse, error, requestId, deps.log);
   }
   deps.metrics.request(name, outgoing.statusCode, performance.now() - started);
@@ -116,6 +127,11 @@ class Request {
     this.#requestId = requestId;
     this.#incoming = incoming;
     this.#outgoing = outgoing;
+  }
+
+  /** Undefined until `read` has found out. */
+  get caller(): Caller | undefined {
+    return this.#caller;
   }
 
   /** Finds the caller and parses what was sent; nothing is written before that. */

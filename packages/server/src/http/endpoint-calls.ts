@@ -23,7 +23,7 @@ import {
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
-import { type Caller, callEndpoint, principalId, scopeOf } from "../access/index.ts";
+import { type Caller, callEndpoint, principalId, type Refusals, scopeOf } from "../access/index.ts";
 import { forget, idempotencyKey, reserve, type StoredAnswer, store, storedAnswer } from "../calls/index.ts";
 import {
   answerCall,
@@ -45,6 +45,7 @@ import {
 } from "../endpoints/index.ts";
 import type { Logger } from "../log/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
+import { auditRefusal } from "./audited.ts";
 import { readRequest } from "./endpoint-request.ts";
 import { sendError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
@@ -56,6 +57,7 @@ export type EndpointCallDeps = {
   lease: () => string | null;
   /** Aborted when the server stops and nobody else can go on with runs. */
   stopping: AbortSignal;
+  refusals: Refusals;
   metrics: Metrics;
   log: Logger;
 };
@@ -81,15 +83,23 @@ export function serveEndpoints(
     const requestId = newId("request");
     const started = performance.now();
     let name = "none";
+    let call: EndpointCall | undefined;
     try {
       await deps.world.endpoints.refresh();
       const match = deps.world.endpoints.match((incoming.url ?? "").split("?")[0] as string);
       if (match === undefined) throw new CallboardError("not_found", "there is no such path");
       name = match.endpoint.name;
-      const answered = new EndpointCall(deps, match, requestId, incoming, outgoing).answer();
+      call = new EndpointCall(deps, match, requestId, incoming, outgoing);
+      const answered = call.answer();
       open.add(answered);
       await answered.finally(() => open.delete(answered));
     } catch (error) {
+      await auditRefusal(deps.refusals, error, {
+        caller: call?.caller,
+        action: "endpoint.call",
+        target: name,
+        requestId,
+      });
       sendError(outgoing, error, requestId, deps.log);
     }
     deps.metrics.request(`endpoints/${name}`, outgoing.statusCode, performance.now() - started);
@@ -110,6 +120,7 @@ class EndpointCall {
   readonly #requestId: RequestId;
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
+  #caller: Caller | undefined;
 
   constructor(
     deps: EndpointCallDeps,
@@ -126,10 +137,16 @@ class EndpointCall {
     this.#outgoing = outgoing;
   }
 
+  /** Undefined until `answer` has found out. */
+  get caller(): Caller | undefined {
+    return this.#caller;
+  }
+
   async answer(): Promise<void> {
     const { definition, name } = this.#endpoint;
     const { headers, method } = this.#incoming;
     const caller = await this.#deps.world.authenticator.authenticate(headers.authorization);
+    this.#caller = caller;
     if (method !== definition.method) {
       this.#outgoing.setHeader("allow", definition.method);
       throw new CallboardError("method_not_allowed", `this path takes ${definition.method}`);

@@ -1,27 +1,31 @@
 /** Jobs: read, wait for, follow, cancel. */
 import { CallboardError, isJobEnded, type Job, parseId, toUuid } from "@callboard/protocol";
-import { audit, cancelJob, type JobDecision, readJob, scopeOf } from "../access/index.ts";
+import { audit, cancelJob, type JobDecision, type Refusals, readJob, scopeOf } from "../access/index.ts";
+import { decideOn } from "../calls/index.ts";
 import { findJob, type JobRow, type Jobs, toFacts, toJob } from "../endpoints/index.ts";
 import type { Database, Sql } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
 import { lastEventId, type Streams } from "./sse.ts";
 
-export type JobRooms = { database: Database; jobs: Jobs; streams: Streams };
+export type JobRooms = { database: Database; jobs: Jobs; refusals: Refusals; streams: Streams };
 type JobRoute = "jobs.get" | "jobs.stream" | "jobs.cancel";
 
 const MAX_WAIT_SECONDS = 60;
 
-export function jobHandlers({ database, jobs, streams }: JobRooms): Pick<Handlers, JobRoute> {
+export function jobHandlers({ database, jobs, refusals, streams }: JobRooms): Pick<Handlers, JobRoute> {
   /** The job, if the caller may see it; an admin's look at others' jobs is audited. */
   async function seen(
-    { caller, params, requestId }: ApiRequest<JobRoute>,
+    asked: ApiRequest<JobRoute>,
     decide: (row: JobRow | undefined) => JobDecision<"job.read" | "job.cancel">,
     action: "job.read_as_admin" | "job.cancel_as_admin",
   ): Promise<JobRow> {
+    const { caller, params, requestId } = asked;
     const id = parseId("job", params.job_id);
     const find = (sql: Sql) => (id === undefined ? undefined : findJob(sql, toUuid(caller.organizationId), toUuid(id)));
     const row = await database.tenant(scopeOf(caller), async (tx) => find(tx));
-    const { asAdmin, grant } = decide(row);
+    const refused = action === "job.read_as_admin" ? "job.read" : "job.cancel";
+    const thing = { action: refused, target: params.job_id, thing: row } as const;
+    const { asAdmin, grant } = decideOn({ refusals }, asked, thing, () => decide(row));
     if (asAdmin) {
       await audit(database, { actor: { caller }, action, target: grant.subject, outcome: "done", requestId });
     }

@@ -3,6 +3,8 @@ import {
   type AccessWakes,
   type Acts,
   addMember,
+  auditHead,
+  checkAudit,
   createGroup,
   deleteGroup,
   getMember,
@@ -40,7 +42,9 @@ type OrganizationRoute =
   | "groups.create"
   | "groups.update"
   | "groups.delete"
-  | "audit.list";
+  | "audit.list"
+  | "audit.head"
+  | "audit.verify";
 
 export function organizationHandlers({ sql, acts, wakes }: OrganizationRooms): Pick<Handlers, OrganizationRoute> {
   return {
@@ -96,5 +100,7 @@ export function organizationHandlers({ sql, acts, wakes }: OrganizationRooms): P
     },
 
     "audit.list": async ({ caller, query }) => listAudit(sql, readAudit(caller), query),
+    "audit.head": async ({ caller }) => auditHead(sql, readAudit(caller).organizationId),
+    "audit.verify": async ({ caller, query }) => checkAudit(sql, readAudit(caller).organizationId, query.anchor),
   };
 }

@@ -8,9 +8,10 @@ import {
   readThread,
   requireScope,
   scopeOf,
+  toTarget,
   writeThread,
 } from "../access/index.ts";
-import { callable, sendTo, start, toWrite, waitForEnd } from "../calls/index.ts";
+import { callable, decideOn, sendTo, start, toWrite, waitForEnd } from "../calls/index.ts";
 import { cancelRun, findRun, listRuns, type RunRow, readTranscript, startThread, toRun } from "../runs/index.ts";
 import { decodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
@@ -30,7 +31,10 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
     if (row === undefined) throw noRun();
     const facts = await world.threads.facts(caller.organizationId, fromUuid("thread", row.thread_id));
     if (facts === undefined) throw noRun();
-    const { asAdmin } = deed === "read" ? readThread(caller, facts) : writeThread(caller, facts);
+    const thing = { action: `thread.${deed}`, target: toRun(row).id, thing: row } as const;
+    const { asAdmin } = decideOn(world, request, thing, () =>
+      deed === "read" ? readThread(caller, facts) : writeThread(caller, facts),
+    );
     if (asAdmin) {
       const action = deed === "read" ? "run.read_as_admin" : "run.cancel_as_admin";
       await audit(database, { actor: { caller }, action, target: toRun(row).id, outcome: "done", requestId });
@@ -111,7 +115,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
       return accepted(request, answer.run as Run, text, 0);
     },
 
-    "runs.list": async ({ caller, query }) => {
+    "runs.list": async ({ caller, query, requestId }) => {
       requireScope(caller, "threads:read");
       const agent = query.agent_id === undefined ? undefined : await world.agents.facts(caller, query.agent_id);
       const thread = query.thread_id === undefined ? undefined : parseId("thread", query.thread_id);
@@ -121,6 +125,11 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
         (query.thread_id !== undefined && thread === undefined)
       ) {
         return { data: [], next_cursor: null };
+      }
+      if (isAdmin(caller)) {
+        const target = toTarget(query.thread_id ?? query.agent_id);
+        const action = "run.list_as_admin";
+        await audit(database, { actor: { caller }, action, target, outcome: "done", requestId });
       }
       const rows = await listRuns(database, {
         organization: toUuid(caller.organizationId),

@@ -45,12 +45,16 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
       return { kind: "sent", route: request.route, status: 201, text };
     },
 
-    "threads.list": async ({ caller, params, query }) => {
+    "threads.list": async ({ caller, params, query, requestId }) => {
       requireScope(caller, "threads:read");
       const agent = seeAgent(caller, await world.agents.facts(caller, params.agent_id));
       const attributed = query.attributed_user_id === undefined ? undefined : parseId("user", query.attributed_user_id);
       // An id that is none names nobody's threads.
       if (query.attributed_user_id !== undefined && attributed === undefined) return { data: [], next_cursor: null };
+      if (isAdmin(caller)) {
+        const action = "thread.list_as_admin";
+        await audit(database, { actor: { caller }, action, target: agent.id, outcome: "done", requestId });
+      }
       const rows = await listThreads(database, {
         organization: toUuid(caller.organizationId),
         agent: toUuid(agent.id),

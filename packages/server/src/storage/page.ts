@@ -8,9 +8,9 @@ import { CallboardError } from "@callboard/protocol";
 const shapes = {
   uuid: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
   slug: /^[a-z0-9-]{1,64}$/,
-  integer: /^\d{1,9}$/,
+  integer: /^\d{1,12}$/,
 } as const;
-/** What a list's key looks like: an id's uuid, a slug, or a whole number below 1,000,000,000. */
+/** What a list's key looks like: an id's uuid, a slug, or a whole number below 1,000,000,000,000. */
 export type KeyShape = keyof typeof shapes;
 
 /** Start of a list that goes down by id. */

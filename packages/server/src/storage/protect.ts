@@ -67,6 +67,7 @@ begin
              when 'organizations' then 'select, update'
              when 'users' then 'select'
              when 'audit_entries' then 'select, insert'
+             when 'audit_heads' then 'select, insert, update'
              else 'select, insert, update, delete'
            end as rights
       from pg_class c

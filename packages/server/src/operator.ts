@@ -1,0 +1,64 @@
+/** What an operator does on the database itself, also while servers run on it. */
+import { type AuditCheck, type AuditHead, CallboardError, type OrganizationId, parseId } from "@callboard/protocol";
+import { auditedOrganizations, auditHead, checkAudit } from "./access/index.ts";
+import { Database, type Sql } from "./storage/index.ts";
+
+/** Runs `work` on the database at `DATABASE_URL`. @throws an error with code `config` when it is not set */
+export async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
+  const connectionString = process.env.DATABASE_URL;
+  if (!connectionString) throw Object.assign(new Error("DATABASE_URL is missing"), { code: "config" });
+  const database = new Database({ connectionString, poolSize: 2 });
+  try {
+    return await work(database);
+  } finally {
+    await database.close();
+  }
+}
+
+export type AuditedOrganization<Answer> = { organization_id: OrganizationId } & Answer;
+
+/**
+ * Checks the audit log of one organization, or of all.
+ *
+ * @param anchor `<seq>:<hash>` that was kept elsewhere; it belongs to one organization
+ * @throws not_found; invalid_request when there are several organizations for one anchor
+ */
+export function auditVerify(plan: {
+  organization?: string;
+  anchor?: string;
+}): Promise<AuditedOrganization<AuditCheck>[]> {
+  return onDatabase(async (database) => {
+    const organizations = await chosen(database, plan.organization);
+    if (plan.anchor !== undefined && organizations.length !== 1) {
+      throw new CallboardError("invalid_request", "an anchor belongs to one organization: say which one");
+    }
+    const checks: AuditedOrganization<AuditCheck>[] = [];
+    for (const organization_id of organizations) {
+      checks.push({ organization_id, ...(await checkAudit(database, organization_id, plan.anchor)) });
+    }
+    return checks;
+  });
+}
+
+/** The last entry's number and hash, of one organization or of all: to keep elsewhere. @throws not_found */
+export function auditHeads(plan: { organization?: string }): Promise<AuditedOrganization<AuditHead>[]> {
+  return onDatabase(async (database) => {
+    const organizations = await chosen(database, plan.organization);
+    return Promise.all(
+      organizations.map(async (organization_id) => ({
+        organization_id,
+        ...(await auditHead(database, organization_id)),
+      })),
+    );
+  });
+}
+
+async function chosen(sql: Sql, organization: string | undefined): Promise<OrganizationId[]> {
+  const all = await auditedOrganizations(sql);
+  if (organization === undefined) return all;
+  const id = parseId("organization", organization);
+  if (id === undefined || !all.includes(id)) {
+    throw new CallboardError("not_found", `there is no organization ${organization} in this database`);
+  }
+  return [id];
+}
