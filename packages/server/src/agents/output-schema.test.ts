@@ -28,6 +28,12 @@ describe("an output schema", () => {
     expect(outputSchemaProblem({ $ref: "http://example.com/schema.json" })).toMatch(/JSON Schema/);
   });
 
+  test("with several patterns keeps them apart", () => {
+    const schema = { type: "object", properties: { a: { pattern: "^a$" }, b: { pattern: "^b$" } } };
+    expect(outputProblems(schema, { a: "a", b: "b" })).toEqual([]);
+    expect(outputProblems(schema, { a: "b", b: "b" })).toHaveLength(1);
+  });
+
   test("with a pattern that would never end on an answer ends all the same", () => {
     const schema = withPattern("^(a+)+$");
     expect(outputSchemaProblem(schema)).toBeUndefined();

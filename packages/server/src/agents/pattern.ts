@@ -79,9 +79,10 @@ function testBounded(regExp: RegExp, pattern: string, value: string): "match" | 
  *
  * @throws for a pattern that cannot be used
  */
-export function boundedPattern(pattern: string, flags: string): { test(value: string): boolean } {
+export function boundedPattern(pattern: string, flags: string): { test(value: string): boolean; toString(): string } {
   const problem = optionalProblem(pattern);
   if (problem !== undefined) throw new Error(`pattern: ${problem}`);
   const regExp = new RegExp(pattern, flags);
-  return { test: (value) => testBounded(regExp, pattern, value) === "match" };
+  // Ajv keeps patterns apart by what they print.
+  return { test: (value) => testBounded(regExp, pattern, value) === "match", toString: () => String(regExp) };
 }
