@@ -5,6 +5,8 @@ import { type ConnectionOptions, findConnection } from "./connection.ts";
 
 export type Context = {
   client: CallboardClient;
+  /** Address of the server. */
+  baseUrl: string;
   /** Print JSON, one value per line. */
   json: boolean;
 };
@@ -16,5 +18,6 @@ export const contextFrom =
   (env: NodeJS.ProcessEnv): ContextOf =>
   (command) => {
     const options = command.optsWithGlobals<ConnectionOptions & { json?: boolean }>();
-    return { client: createClient(findConnection(options, env)), json: options.json === true };
+    const connection = findConnection(options, env);
+    return { client: createClient(connection), baseUrl: connection.baseUrl, json: options.json === true };
   };

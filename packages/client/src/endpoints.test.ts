@@ -1,5 +1,6 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, expectTypeOf, test } from "vitest";
 import { createClient } from "./client.ts";
+import type { EndpointRef } from "./endpoints.ts";
 import { scriptedServer, sendJson, sendRefusal } from "./testing/scripted-server.ts";
 
 const accepted = { job_id: "job_1", state: "queued", status: null };
@@ -19,6 +20,17 @@ describe("calling an endpoint", () => {
     ]);
     expect(seen?.headers).toMatchObject({ authorization: "Bearer cbp_secret" });
     expect(seen?.headers["idempotency-key"]).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  test("that was generated goes to its method and path, and has its types", async () => {
+    const server = await scriptedServer((_, response) => sendJson(response, 200, { id: "t-7" }));
+    const client = createClient({ baseUrl: server.url });
+    const ticket = { method: "GET", path: "tickets/t-7" } as EndpointRef<{ verbose?: string }, { id: string }>;
+    const { id } = await client.endpoints.call(ticket, { verbose: "yes" });
+    expectTypeOf(id).toEqualTypeOf<string>();
+    expect([server.seen[0]?.method, server.seen[0]?.url]).toEqual(["GET", "/endpoints/tickets/t-7?verbose=yes"]);
+    // @ts-expect-error an input that does not fit
+    await client.endpoints.call(ticket, { verbose: 1 });
   });
 
   test("with GET sends the input in the query", async () => {

@@ -14,31 +14,53 @@ export type EndpointCallOptions = CreateOptions & {
   method?: Call["method"] | undefined;
 };
 
+/**
+ * An endpoint with the types that `callboard generate` found on a server. A plain object, so that the generated file
+ * imports nothing.
+ */
+export type EndpointRef<Input = unknown, Output = Json> = {
+  readonly method: Call["method"];
+  readonly path: string;
+  /** Only for the compiler. */
+  readonly types?: { readonly input: Input; readonly output: Output };
+};
+
+export type CallEndpoint = {
+  <Input, Output>(
+    endpoint: EndpointRef<Input, Output>,
+    input: NoInfer<Input>,
+    options?: CreateOptions,
+  ): Promise<Output>;
+  <Output = Json>(path: string, input?: unknown, options?: EndpointCallOptions): Promise<Output>;
+};
+
 export function endpointCalls(transport: Transport) {
-  return {
-    /**
-     * Calls an endpoint and returns its answer. One that answers with a job, at once or because it takes long, is
-     * waited for; aborting the signal cancels the job.
-     *
-     * @param path below `/endpoints`, like `triage-ticket` or `tickets/t-7`; encode what a person typed
-     * @throws CallboardApiError also for what a job failed with
-     */
-    call: async <Output = Json>(
-      path: string,
-      input?: unknown,
-      { method = "POST", ...options }: EndpointCallOptions = {},
-    ): Promise<Output> => {
-      const inQuery = method === "GET" || method === "DELETE";
-      const search = inQuery ? queryText(input as Record<string, unknown> | undefined) : "";
-      const to: Call = { method, path: `/endpoints/${path.replace(/^\/+/, "")}${search}`, idempotent: true };
-      const answer = await transport.send(to, { ...options, body: inQuery ? undefined : input }, async (response) => ({
-        isJob: response.status === 202,
-        value: await readJson(response),
-      }));
-      if (!answer.isJob) return answer.value as Output;
-      return (await jobResult(transport, (answer.value as JobAccepted).job_id, options.signal)) as Output;
-    },
+  /**
+   * Calls an endpoint and returns its answer. One that answers with a job, at once or because it takes long, is
+   * waited for; aborting the signal cancels the job.
+   *
+   * @param endpoint one of the generated ones, or a path below `/endpoints`, like `triage-ticket` or `tickets/t-7`;
+   *   encode in it what a person typed
+   * @throws CallboardApiError also for what a job failed with
+   */
+  const call: CallEndpoint = async <Output>(
+    endpoint: EndpointRef | string,
+    input?: unknown,
+    options: EndpointCallOptions = {},
+  ): Promise<Output> => {
+    const { method, path } =
+      typeof endpoint === "string" ? { method: options.method ?? "POST", path: endpoint } : endpoint;
+    const inQuery = method === "GET" || method === "DELETE";
+    const search = inQuery ? queryText(input as Record<string, unknown> | undefined) : "";
+    const to: Call = { method, path: `/endpoints/${path.replace(/^\/+/, "")}${search}`, idempotent: true };
+    const answer = await transport.send(to, { ...options, body: inQuery ? undefined : input }, async (response) => ({
+      isJob: response.status === 202,
+      value: await readJson(response),
+    }));
+    if (!answer.isJob) return answer.value as Output;
+    return (await jobResult(transport, (answer.value as JobAccepted).job_id, options.signal)) as Output;
   };
+  return { call };
 }
 
 export function jobCalls(transport: Transport) {

@@ -40,7 +40,7 @@ export type {
 // The client
 export { type CallboardClient, createClient } from "./client.ts";
 // What its verbs take
-export type { EndpointCallOptions } from "./endpoints.ts";
+export type { EndpointCallOptions, EndpointRef } from "./endpoints.ts";
 // What it throws
 export { CallboardApiError, CallboardConnectionError, CallboardTimeoutError } from "./errors.ts";
 export type { FollowJobOptions, FollowOptions, FollowUntil } from "./follow.ts";

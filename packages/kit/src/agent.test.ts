@@ -1,6 +1,7 @@
-import { describe, expect, test } from "vitest";
+import type { Json } from "@callboard/protocol";
+import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { defineAgent } from "./agent.ts";
+import { type AgentFile, defineAgent } from "./agent.ts";
 import type { StandardSchema } from "./schema.ts";
 
 describe("an agent in a file", () => {
@@ -35,6 +36,14 @@ describe("an agent with an output schema", () => {
       }),
     });
     expect(agent.definition.output_schema).not.toHaveProperty("$schema");
+  });
+
+  test("has the type of its schema, any JSON for a JSON Schema, and text without either", () => {
+    expectTypeOf(defineAgent({ name: "A", output })).toExtend<AgentFile<object, { category: "bug" | "billing" }>>();
+    const json = defineAgent({ name: "A", output_schema: { type: "object" } });
+    expectTypeOf(json).toExtend<AgentFile<object, Json>>();
+    expectTypeOf(json).not.toExtend<AgentFile<object, string>>();
+    expectTypeOf(defineAgent({ name: "A" })).toExtend<AgentFile<object, string>>();
   });
 
   test("needs one that can be shown as JSON Schema", () => {

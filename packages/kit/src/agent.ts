@@ -1,5 +1,12 @@
 /** Agents in files. */
-import type { AccessMode, AgentConfigInput, ToolPolicyInput, VariableSchema, VariableValue } from "@callboard/protocol";
+import type {
+  AccessMode,
+  AgentConfigInput,
+  Json,
+  ToolPolicyInput,
+  VariableSchema,
+  VariableValue,
+} from "@callboard/protocol";
 import type { JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 
 type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T;
@@ -48,10 +55,24 @@ export type AgentFile<Variables = Record<string, VariableValue>, Output = unknow
   readonly [types]?: { variables: Variables; output: Output };
 };
 
+/**
+ * An agent by its slug, with the types that `callboard generate` found on a server: for agents that have no file here.
+ * A plain object, so that the generated file imports nothing.
+ */
+export type AgentRef<Variables = Record<string, VariableValue>, Output = unknown> = {
+  readonly slug: string;
+  /** Only for the compiler. */
+  readonly types?: { readonly variables: Variables; readonly output: Output };
+};
+
 /** An agent; the default export of `agents/<slug>.ts`. The file's name is the agent's slug. */
 export function defineAgent<const Declared extends VariableDeclarations = Record<never, never>>(
-  definition: AgentDefinition<Declared>,
+  definition: Omit<AgentDefinition<Declared>, "output_schema">,
 ): AgentFile<VariablesOf<Declared>, string>;
+/** An agent whose answers fit a JSON Schema, which says nothing to the compiler. */
+export function defineAgent<const Declared extends VariableDeclarations = Record<never, never>>(
+  definition: AgentDefinition<Declared>,
+): AgentFile<VariablesOf<Declared>, Json>;
 /**
  * An agent whose answers fit a schema.
  *

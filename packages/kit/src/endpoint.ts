@@ -10,7 +10,7 @@ import type {
   Usage,
   VariableValue,
 } from "@callboard/protocol";
-import type { AgentFile } from "./agent.ts";
+import type { AgentFile, AgentRef } from "./agent.ts";
 import type { InputOf, JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 import type { ToolCaller, ToolLog } from "./tool.ts";
 
@@ -77,6 +77,10 @@ export type RunAgent = {
   <Variables, Output>(
     agent: AgentFile<Variables, Output>,
     options: RunAgentOptions<Variables>,
+  ): Promise<FinishedRun<Output>>;
+  <Variables, Output>(
+    agent: AgentRef<Variables, Output>,
+    options: RunAgentOptions<NoInfer<Variables>>,
   ): Promise<FinishedRun<Output>>;
   (slug: string, options: RunAgentOptions<Record<string, VariableValue>>): Promise<FinishedRun<Json>>;
 };

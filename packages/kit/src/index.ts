@@ -2,6 +2,7 @@
 export {
   type AgentDefinition,
   type AgentFile,
+  type AgentRef,
   defineAgent,
   type VariableDeclarations,
   type VariablesOf,

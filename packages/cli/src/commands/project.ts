@@ -1,18 +1,26 @@
 /** Commands that bring a project's files and a server together. */
+import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { FoundAgent } from "@callboard/server";
 import type { Command } from "commander";
+import { agentSource } from "../code/agent-source.ts";
+import { typedHelpers } from "../code/typed-helpers.ts";
 import type { Context, ContextOf } from "../context.ts";
 import { exitCode, UsageError } from "../errors.ts";
 import { plain, printJson, write } from "../output.ts";
 import { applyPlans, type Done } from "../project/apply.ts";
 import { describePlan, summarize } from "../project/describe.ts";
-import { findAgents, findWithThreads } from "../project/found.ts";
+import { describeServer } from "../project/described.ts";
+import { findAgents, findWithThreads, withLive } from "../project/found.ts";
 import { inProject, loadFiles, type ProjectOptions, projectFolder } from "../project/load.ts";
 import { toJson } from "../project/plan-json.ts";
+import { readIfThere, type Saved, save } from "../source-file.ts";
 
 type PlanOptions = ProjectOptions & { prune?: boolean };
 type ApplyOptions = PlanOptions & { yes?: boolean };
+type ExportOptions = ProjectOptions & { out?: string; draft?: boolean; force?: boolean };
+type GenerateOptions = ProjectOptions & { out?: string; check?: boolean };
 type Plan = Awaited<ReturnType<typeof makePlan>>;
 
 export function addProjectCommands(program: Command, contextOf: ContextOf, env: NodeJS.ProcessEnv): void {
@@ -43,6 +51,49 @@ export function addProjectCommands(program: Command, contextOf: ContextOf, env: 
       });
       if (context.json) printJson({ ...toJson(plan.plans, plan.left), done });
     });
+
+  inProject(program.command("export <agent>"))
+    .description("write an agent of the server as a file, agents/<slug>.ts")
+    .option("--out <folder>", "where to write it, or - for standard output (default: agents/ of the project)")
+    .option("--draft", "the draft in the place of the live version")
+    .option("--force", "write over a file that says something else")
+    .action(async (agent: string, options: ExportOptions, command: Command) => {
+      const { client, json } = contextOf(command);
+      const found = await withLive(client, await client.agents.get(agent));
+      const source = exportOf(found, options.draft === true);
+      if (options.out === "-") return write(source);
+      const folder = options.out ?? join(projectFolder(options, env), "agents");
+      report(await save(join(folder, `${found.agent.slug}.ts`), source, options.force === true), json);
+    });
+
+  inProject(program.command("generate"))
+    .description("write what the server has as typed helpers: agents, tools, models and endpoints")
+    .option("--out <file>", "where to write it, or - for standard output (default: callboard.gen.ts of the project)")
+    .option("--check", "write nothing; exit code 4 when the file is out of date")
+    .action(async (options: GenerateOptions, command: Command) => {
+      const { client, json, baseUrl } = contextOf(command);
+      const source = typedHelpers(await describeServer(client, baseUrl));
+      if (options.out === "-") return write(source);
+      const file = options.out ?? join(projectFolder(options, env), "callboard.gen.ts");
+      if (options.check !== true) return report(await save(file, source, true), json);
+      const outcome = (await readIfThere(file)) === source ? "unchanged" : "outdated";
+      report({ file, outcome }, json);
+      if (outcome === "outdated") process.exitCode = exitCode.changes;
+    });
+}
+
+function exportOf({ agent, live }: FoundAgent, draft: boolean): string {
+  const config = draft ? agent.draft : (live ?? agent.draft);
+  if (!draft && live !== null && !isDeepStrictEqual(live, agent.draft)) {
+    process.stderr.write(`this is version ${agent.live_version}; the draft differs: --draft\n`);
+  }
+  const { slug, access_mode, api_access } = agent;
+  return agentSource({ slug, access_mode, api_access, draft: config });
+}
+
+function report(saved: Saved, json: boolean): void {
+  if (json) printJson(saved);
+  else write(`${saved.outcome} ${saved.file}\n`);
 }
 
 async function makePlan({ client }: Context, folder: string, prune: boolean) {

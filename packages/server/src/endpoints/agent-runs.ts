@@ -6,7 +6,14 @@
  * R2  When the call is stopped its runs are canceled, also one that was being started at that moment.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AgentFile, type FinishedRun, type RunAgent, type RunAgentOptions, RunNotCompleted } from "@callboard/kit";
+import {
+  type AgentFile,
+  type AgentRef,
+  type FinishedRun,
+  type RunAgent,
+  type RunAgentOptions,
+  RunNotCompleted,
+} from "@callboard/kit";
 import {
   CallboardError,
   isTerminal,
@@ -46,6 +53,10 @@ const CANCEL_TRIES = 20;
 type Options = RunAgentOptions<Record<string, VariableValue>>;
 const optionNames = ["message", "variables", "thread", "signal"] as const satisfies ReadonlyArray<keyof Options>;
 
+type Agent = AgentFile | AgentRef | string;
+const isFile = (agent: Agent): agent is AgentFile =>
+  typeof agent === "object" && agent !== null && "kind" in agent && agent.kind === "agent";
+
 /** A run and a place in its thread's log before its end. */
 type Started = { run: Run; afterSeq: number };
 
@@ -69,10 +80,10 @@ export class AgentRuns {
 
   /** `runAgent` of the handler. */
   readonly run: RunAgent = <Variables, Output>(
-    agent: AgentFile<Variables, Output> | string,
+    agent: AgentFile<Variables, Output> | AgentRef<Variables, Output> | string,
     options: RunAgentOptions<Variables>,
   ): Promise<FinishedRun<Output>> => {
-    const work = this.#run(agent as AgentFile | string, options as Options, ++this.#count);
+    const work = this.#run(agent as Agent, options as Options, ++this.#count);
     this.#pending.add(work);
     const settled = work.then(
       (run) => run as FinishedRun<Output>,
@@ -95,7 +106,7 @@ export class AgentRuns {
     return [...this.#underWay];
   }
 
-  async #run(agent: AgentFile | string, options: Options, number: number): Promise<FinishedRun<unknown>> {
+  async #run(agent: Agent, options: Options, number: number): Promise<FinishedRun<unknown>> {
     const slug = this.#slug(agent);
     checkOptions(options);
     const { signal } = options;
@@ -103,15 +114,16 @@ export class AgentRuns {
     stop.throwIfAborted();
     const started = await this.#start(slug, options, number);
     const run = await this.#wait(started, stop);
-    if (isTerminal(run.state)) return toFinished(run, typeof agent === "string" ? undefined : agent.output);
+    if (isTerminal(run.state)) return toFinished(run, isFile(agent) ? agent.output : undefined);
     if (!(stop.reason instanceof CallMoved)) await cancel(this.#world, this.#caller.organizationId, run);
     throw stop.reason;
   }
 
-  #slug(agent: AgentFile | string): string {
+  #slug(agent: Agent): string {
     if (typeof agent === "string") return agent;
-    const slug = this.#world.endpoints.slugOf(agent);
-    if (slug === undefined) throw new TypeError("runAgent: expected a slug or the default export of a file in agents/");
+    const slug = isFile(agent) ? this.#world.endpoints.slugOf(agent) : agent?.slug;
+    if (typeof slug !== "string")
+      throw new TypeError("runAgent: expected a slug or the default export of a file in agents/");
     return slug;
   }
 
