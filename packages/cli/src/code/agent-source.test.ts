@@ -72,7 +72,7 @@ function anyOf(schema: Schema, root: Schema): fc.Arbitrary<unknown> {
 
 const schema = z.toJSONSchema(createAgent, { io: "input", unrepresentable: "any" }) as Schema;
 const agents = fc
-  .sample(anyOf(schema, schema), { numRuns: 400, seed: 7 })
+  .sample(anyOf(schema, schema), { numRuns: 1000, seed: 7 })
   .map((value, i) => ({ ...(value as object), slug: `agent-${i}` }))
   .flatMap((value): CreateAgent[] => {
     const parsed = createAgent.safeParse(value);

@@ -66,9 +66,8 @@ const entriesOf = (value: object): [string, unknown][] =>
 /** The text as a comment above what follows; nothing for an empty text. */
 export function comment(value: string | undefined, indent = ""): string {
   const lines = (value ?? "")
-    .replaceAll("*/", "*\\/")
     .split(/\r\n|[\n\r\u2028\u2029]/)
-    .map((line) => line.replace(HIDDEN, "").trimEnd());
+    .map((line) => line.replace(HIDDEN, "").replaceAll("*/", "*\\/").trimEnd());
   if (lines.every((line) => line === "")) return "";
   if (lines.length === 1) return `${indent}/** ${lines[0]} */\n`;
   return `${indent}/**\n${lines.map((line) => `${indent} * ${line}`.trimEnd()).join("\n")}\n${indent} */\n`;
