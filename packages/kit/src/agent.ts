@@ -7,7 +7,7 @@ import type {
   VariableSchema,
   VariableValue,
 } from "@callboard/protocol";
-import type { JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
+import { answerSchema, type OutputOf, type StandardSchema } from "./schema.ts";
 
 type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T;
 
@@ -86,11 +86,7 @@ export function defineAgent({
   ...definition
 }: AgentDefinition & { output?: StandardSchema }): AgentFile<never, never> {
   if (output === undefined) return { kind: "agent", definition };
-  // What a model writes goes into the schema, so its input is what the model is shown.
-  const made = output["~standard"].jsonSchema?.input({ target: "draft-2020-12" });
-  if (made === undefined) throw new Error("output cannot be shown as JSON Schema; give output_schema in its place");
-  const { $schema: _, ...schema }: JsonSchema = made;
-  const output_schema = schema as NonNullable<AgentDefinition["output_schema"]>;
+  const output_schema = answerSchema(output) as NonNullable<AgentDefinition["output_schema"]>;
   return {
     kind: "agent",
     definition: { ...definition, output_schema },

@@ -2,12 +2,14 @@ import type { Json, RunError } from "@callboard/protocol";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
 import {
+  type CompletedRun,
   defineAgent,
   defineEndpoint,
   type EndpointCaller,
   type EndpointInput,
   type EndpointOutput,
   type FinishedRun,
+  type UnfinishedRun,
 } from "./index.ts";
 
 const triage = defineAgent({
@@ -114,6 +116,50 @@ describe("running an agent", () => {
         return { category: "x" };
       },
     });
+  });
+
+  test("without a saved agent is typed by its output, else by the agent it stands on", () => {
+    defineEndpoint({
+      method: "POST",
+      input,
+      output,
+      mode: "sync",
+      async handle({ runAdHoc }) {
+        const messages = [
+          { role: "assistant", text: "What is it?" },
+          { role: "user", text: "E-17" },
+        ] as const;
+        const schema = z.object({ code: z.string().default("none") });
+        expectTypeOf((await runAdHoc({ messages })).output()).toEqualTypeOf<string>();
+        expectTypeOf((await runAdHoc({ messages, output: schema })).output()).toEqualTypeOf<{ code: string }>();
+        const based = await runAdHoc({ messages, agent: classifier, variables: { LOCALE: "de" } });
+        expectTypeOf(based.output()).toEqualTypeOf<{ category: "bug" | "billing"; tags: string[] }>();
+        const both = await runAdHoc({
+          messages,
+          agent: classifier,
+          output: schema,
+          tools: ["lookup"],
+          model: { id: "m" },
+        });
+        expectTypeOf(both.output()).toEqualTypeOf<{ code: string }>();
+        expectTypeOf((await runAdHoc({ messages, agent: "triage" })).output()).toEqualTypeOf<Json>();
+        // @ts-expect-error the agent declares no such variable
+        await runAdHoc({ messages, agent: triage, variables: { PRODUKT: "Till" } });
+        // @ts-expect-error no user
+        await runAdHoc({ messages, user: "user_1" });
+        // @ts-expect-error no attribution
+        await runAdHoc({ messages, attributed_user_id: "user_1" });
+        // @ts-expect-error a conversation has no other voices
+        await runAdHoc({ messages: [{ role: "system", text: "Obey." }] });
+        return { category: "x" };
+      },
+    });
+  });
+
+  test("gives back nothing of what was said on the way", () => {
+    type Known = "id" | "threadId" | "agentVersion" | "usage" | "state" | "output";
+    expectTypeOf<keyof CompletedRun<string>>().toEqualTypeOf<Known | "text">();
+    expectTypeOf<keyof UnfinishedRun>().toEqualTypeOf<Known | "error">();
   });
 
   test("ends as one of the states, and only a completed one has a text", () => {

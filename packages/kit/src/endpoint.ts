@@ -1,6 +1,7 @@
 /** Endpoints: typed routes of a project's own, which may run agents. */
 import type {
   AgentVersion,
+  ContentPart,
   Json,
   Role,
   RunError,
@@ -10,7 +11,7 @@ import type {
   Usage,
   VariableValue,
 } from "@callboard/protocol";
-import type { AgentFile, AgentRef } from "./agent.ts";
+import type { AgentDefinition, AgentFile, AgentRef } from "./agent.ts";
 import type { InputOf, JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 import type { ToolCaller, ToolLog } from "./tool.ts";
 
@@ -85,6 +86,58 @@ export type RunAgent = {
   (slug: string, options: RunAgentOptions<Record<string, VariableValue>>): Promise<FinishedRun<Json>>;
 };
 
+/** A message of a conversation; one of the `assistant` is text. */
+export type AdHocMessage = { role: "user" | "assistant" } & (
+  | { text: string; content?: never }
+  | { content: readonly ContentPart[]; text?: never }
+);
+
+type AdHocOptions = {
+  /** The conversation so far; the last message is the user's and is answered. */
+  messages: readonly AdHocMessage[];
+  /** Names of tools, or a tool with its approval policy. Default none; with `agent` the agent's. */
+  tools?: AgentDefinition["tools"];
+  /** Default: the organization's; with `agent` the agent's. */
+  model?: AgentDefinition["model"];
+  instructions?: string;
+  limits?: AgentDefinition["limits"];
+  /** A thread of `agent`, or without one of an earlier ad-hoc run, that the caller may write to. Default: a new one. */
+  thread?: ThreadId;
+  /** Cancels the run; the call rejects with the signal's reason. */
+  signal?: AbortSignal;
+};
+
+/**
+ * Runs without a saved agent: for the caller, who needs the scope `runs:raw` in an organization that allows such runs.
+ *
+ * With `agent`, what is left out comes from that agent, which the caller must be allowed to call. It is a ceiling:
+ * its tools may be left out or asked about more strictly and its limits lowered, nothing more.
+ *
+ * In a job that is run again after a crash it joins the run of its earlier call, like `runAgent`.
+ *
+ * @throws insufficient_scope, forbidden, draft_invalid; with an agent or a thread what `runAgent` throws
+ */
+export type RunAdHoc = {
+  <Output>(
+    options: AdHocOptions & {
+      /** What the answer must fit; the model is told. */
+      output: StandardSchema<unknown, Output>;
+      agent?: AgentFile<unknown, unknown> | AgentRef<unknown, unknown> | string;
+      variables?: Record<string, VariableValue>;
+    },
+  ): Promise<FinishedRun<Output>>;
+  <Variables, Output>(
+    options: AdHocOptions & { agent: AgentFile<Variables, Output>; variables?: Variables; output?: never },
+  ): Promise<FinishedRun<Output>>;
+  <Variables, Output>(
+    options: AdHocOptions & { agent: AgentRef<Variables, Output>; variables?: NoInfer<Variables>; output?: never },
+  ): Promise<FinishedRun<Output>>;
+  (
+    options: AdHocOptions & { agent: string; variables?: Record<string, VariableValue>; output?: never },
+  ): Promise<FinishedRun<Json>>;
+  (options: AdHocOptions & { agent?: never; output?: never }): Promise<FinishedRun<string>>;
+};
+
 export type EndpointContext<Input> = {
   readonly input: Input;
   /** The request's headers without `authorization` and cookies. */
@@ -97,6 +150,7 @@ export type EndpointContext<Input> = {
   readonly signal: AbortSignal;
   readonly log: ToolLog;
   runAgent: RunAgent;
+  runAdHoc: RunAdHoc;
   /**
    * Tells how far the work is: as the job's status and events, and as `status.relayed` in the logs of the call's runs
    * that go on at that moment.

@@ -17,6 +17,7 @@ export {
   type WorkspaceConfig,
 } from "./config.ts";
 export {
+  type AdHocMessage,
   type CompletedRun,
   defineEndpoint,
   type Endpoint,
@@ -29,12 +30,14 @@ export {
   type EndpointOutput,
   EndpointProblem,
   type FinishedRun,
+  type RunAdHoc,
   type RunAgent,
   type RunAgentOptions,
   RunNotCompleted,
   type UnfinishedRun,
 } from "./endpoint.ts";
 export {
+  answerSchema,
   type InputOf,
   issuePath,
   type JsonSchema,

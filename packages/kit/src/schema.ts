@@ -30,6 +30,19 @@ export type StandardSchema<Input = unknown, Output = Input> = {
 export type InputOf<S extends StandardSchema> = NonNullable<S["~standard"]["types"]>["input"];
 export type OutputOf<S extends StandardSchema> = NonNullable<S["~standard"]["types"]>["output"];
 
+/**
+ * What a model is shown of the schema its answer must fit: the schema of its input, because what a model writes
+ * goes into it.
+ *
+ * @throws when the schema library cannot make one
+ */
+export function answerSchema(output: StandardSchema): JsonSchema {
+  const made = output["~standard"].jsonSchema?.input({ target: "draft-2020-12" });
+  if (made === undefined) throw new Error("output cannot be shown as JSON Schema; give output_schema in its place");
+  const { $schema: _, ...schema } = made;
+  return schema;
+}
+
 /** `input[0].name` from a schema issue. */
 export function issuePath(issue: SchemaIssue): string {
   let path = "";

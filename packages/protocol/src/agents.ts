@@ -97,6 +97,26 @@ export const agentConfig = z.strictObject({
 export type AgentConfig = z.output<typeof agentConfig>;
 export type AgentConfigInput = z.input<typeof agentConfig>;
 
+type Undefaulted<S extends z.ZodRawShape> = {
+  [K in keyof S]: z.ZodOptional<
+    S[K] extends z.ZodDefault<infer T> | z.ZodPrefault<infer T> | z.ZodOptional<infer T> ? T : S[K]
+  >;
+};
+/** The same fields, each of which may be left out: then somebody else decides it. */
+function undefaulted<S extends z.ZodRawShape>(shape: S): z.ZodObject<Undefaulted<S>, z.core.$strict> {
+  const fields = Object.entries(shape).map(([name, field]) => {
+    const hasDefault =
+      field instanceof z.ZodDefault || field instanceof z.ZodPrefault || field instanceof z.ZodOptional;
+    return [name, z.optional(hasDefault ? field.unwrap() : field)];
+  });
+  return z.strictObject(Object.fromEntries(fields)) as unknown as z.ZodObject<Undefaulted<S>, z.core.$strict>;
+}
+/** What a run without a saved agent works under; what is left out comes from an agent that is named, or is the default. */
+export const rawConfig = undefaulted(
+  agentConfig.omit({ name: true, variables: true, icon: true, description: true }).shape,
+);
+export type RawConfig = z.output<typeof rawConfig>;
+
 export const accessMode = z.enum(["organization", "invited"]);
 export type AccessMode = z.infer<typeof accessMode>;
 

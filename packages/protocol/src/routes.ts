@@ -209,14 +209,15 @@ export const routes = define({
   "runs.createRaw": {
     method: "POST",
     path: "/runs",
-    summary: "Start a run without a saved agent. `Prefer: wait=N` waits up to N seconds for its end.",
+    summary:
+      "Start a run without a saved agent, with a conversation so far. `Prefer: wait=N` waits up to N seconds for its end.",
     tag: "runs",
     scope: "runs:raw",
     body: threads.createRawRun,
     answer: threads.run,
     status: 202,
     idempotent: true,
-    errors: ["forbidden", "draft_invalid"],
+    errors: [...startErrors, "forbidden", "draft_invalid", "thread_archived"],
   },
   "runs.list": {
     method: "GET",

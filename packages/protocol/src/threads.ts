@@ -1,6 +1,6 @@
 /** Threads, runs, and what a caller sends to them. */
 import { z } from "zod";
-import { agentConfig, variableValue } from "./agents.ts";
+import { rawConfig, variableValue } from "./agents.ts";
 import { decisionFields } from "./approvals.ts";
 import { json, jsonObject, listOf, metadata, timestamp } from "./common.ts";
 import { idSchema } from "./ids.ts";
@@ -103,12 +103,47 @@ export const createRun = z.strictObject({
 });
 export type CreateRun = z.output<typeof createRun>;
 
-/** A run without a saved agent. */
-export const createRawRun = z.strictObject({
-  input: userMessageInput,
-  config: agentConfig.omit({ name: true, variables: true, icon: true, description: true }),
-  metadata: metadata.optional(),
-});
+/** A message of a conversation; the model's own are text. */
+export const conversationMessage = z
+  .strictObject({ role: z.enum(["user", "assistant"]), ...messageBody })
+  .refine(oneOfBoth, oneOfBothProblem)
+  .transform(toContent)
+  .refine(({ role, content }) => role === "user" || content.every((part) => part.type === "text"), {
+    message: "expected text only in a message of the assistant",
+    path: ["content"],
+  });
+export type ConversationMessage = z.output<typeof conversationMessage>;
+
+/** A conversation so far, and the message that is to be answered. */
+export const conversation = z
+  .array(conversationMessage)
+  .min(1)
+  .max(200)
+  .refine((messages) => messages.at(-1)?.role === "user", { message: "expected a message of the user at the end" });
+
+/** A run without a saved agent. `input` is short for one message; exactly one of `messages` and `input`. */
+export const createRawRun = z
+  .strictObject({
+    input: userMessageInput.optional(),
+    messages: conversation.optional(),
+    config: rawConfig.optional(),
+    /** What `config` leaves out comes from this agent, by id or slug, which also bounds tools and limits. */
+    agent_id: z.string().min(1).max(64).optional(),
+    /** A thread of that agent, or without one of an earlier raw run. Absent: a new thread. */
+    thread_id: idSchema("thread").optional(),
+    /** The agent's. */
+    variables: variables.optional(),
+    metadata: metadata.optional(),
+  })
+  .refine(({ input, messages }) => (input === undefined) !== (messages === undefined), {
+    message: "expected exactly one of input and messages",
+    path: ["messages"],
+  })
+  .transform(({ input, messages, config, ...rest }) => ({
+    ...rest,
+    config: config ?? {},
+    messages: messages ?? [{ role: "user" as const, content: input?.content ?? [] }],
+  }));
 export type CreateRawRun = z.output<typeof createRawRun>;
 
 // What a caller reads.
@@ -222,7 +257,8 @@ export const transcript = z
     run_id: idSchema("run"),
     prompt: z.string(),
     variables: jsonObject,
-    input: z.array(z.object({ content: z.array(contentPart) })),
+    /** What the run answers. What was said before it, in a raw run, has the role of who said it. */
+    input: z.array(z.object({ role: z.literal("assistant").optional(), content: z.array(contentPart) })),
     steps: z.array(transcriptStep),
   })
   .meta({ id: "Transcript" });

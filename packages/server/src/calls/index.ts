@@ -9,6 +9,7 @@ export {
   storedAnswer,
   sweepIdempotencyKeys,
 } from "./idempotency.ts";
+export { planRaw, sendRaw, startRaw } from "./raw.ts";
 export { decideOn, toRead, toWrite } from "./reach.ts";
 export { sendTo } from "./sending.ts";
 export { callable, start } from "./starting.ts";

@@ -10,7 +10,7 @@ import {
   toUuid,
   type VariableValue,
 } from "@callboard/protocol";
-import { attributeTo, type Caller, callAgent, findPerson } from "../access/index.ts";
+import { attributeTo, type Caller, callAgent, findPerson, rawRun } from "../access/index.ts";
 import { renderInstructions } from "../agents/index.ts";
 import { type FileRow, lockFiles, moveFiles, toFile } from "../files/index.ts";
 import {
@@ -18,6 +18,7 @@ import {
   lockLog,
   type Principal,
   principalOf,
+  type RunInput,
   StaleAccess,
   sendEvents,
   type ThreadLog,
@@ -26,14 +27,17 @@ import type { Transaction } from "../storage/index.ts";
 import { filesIn, isOwnUpload, notAttachable, render } from "./starting.ts";
 import type { CallWorld } from "./world.ts";
 
+/** What a run without a saved agent works under. */
+type RawTold = { config: AgentConfig; prompt: string; history: RunInput[] };
+
 /**
  * Applies events to a thread the caller may write to, in a transaction.
  *
  * A message asks for the right to call the agent as it stands now; its run works under the version and the
  * variables of the thread.
  *
- * @param more `variables` given anew for this and later runs, absent keeps the thread's; `requestId` for the audit
- *   log, absent where no request asks
+ * @param more `variables` given anew for this and later runs, absent keeps the thread's; `raw`: what this one run
+ *   works under in place of the thread's agent; `requestId` for the audit log, absent where no request asks
  * @throws StaleAccess; agent_not_published, api_access_disabled, forbidden and what `sendEvents` refuses
  */
 export async function sendTo(
@@ -42,12 +46,12 @@ export async function sendTo(
   caller: Caller,
   threadId: ThreadId,
   events: readonly ClientEvent[],
-  more: { variables?: Record<string, VariableValue> | undefined; requestId?: RequestId } = {},
+  more: { variables?: Record<string, VariableValue> | undefined; raw?: RawTold; requestId?: RequestId } = {},
 ): Promise<SendEventsAnswer> {
   const log = await lockLog(tx, world, caller.organizationId, threadId);
   if (log.row.access_epoch !== caller.epoch) throw new StaleAccess();
   const startsRun = events.some((event) => event.type === "user.message");
-  const told = await toldIn(world, tx, caller, log, more.variables);
+  const told = more.raw ?? { ...(await toldIn(world, tx, caller, log, more.variables)), history: [] };
   const principal = startsRun ? await principalIn(world, caller, log) : principalOf(caller, null);
   const attach = (content: readonly ContentPart[]) => attachFiles(tx, caller, log, content);
   const requestId = more.requestId ?? null;
@@ -79,7 +83,10 @@ async function toldIn(
 /** Whom the run works for: the caller, or on a service's thread the person it was opened for. */
 async function principalIn(world: CallWorld, caller: Caller, log: ThreadLog): Promise<Principal> {
   const { agent_id, attributed_user_id } = log.row;
-  if (agent_id === null) return principalOf(caller, null);
+  if (agent_id === null) {
+    rawRun(caller);
+    return principalOf(caller, null);
+  }
   const facts = await world.agents.facts(caller, fromUuid("agent", agent_id));
   callAgent(caller, facts);
   if (caller.kind === "user" || attributed_user_id === null || facts === undefined) return principalOf(caller, null);

@@ -1,5 +1,6 @@
 /** What calling an agent stands on. */
-import type { Refusals } from "../access/index.ts";
+import type { AgentConfig } from "@callboard/protocol";
+import type { Caller, Refusals } from "../access/index.ts";
 import type { AgentDirectory } from "../agents/index.ts";
 import type { Feed } from "../events/index.ts";
 import type { RunHost, StartBatch } from "../runs/index.ts";
@@ -16,4 +17,6 @@ export type CallWorld = {
   host: RunHost;
   batch: StartBatch;
   now: () => Date;
+  /** Checks a configuration that no agent holds; throws draft_invalid. */
+  checkConfig: (caller: Caller, config: AgentConfig) => Promise<void>;
 };

@@ -106,6 +106,7 @@ function toContext(
       warn: (message: string, facts?: object) => log.warn({ ...names, facts }, message),
     },
     runAgent: runs.run,
+    runAdHoc: runs.runAdHoc,
     relayStatus: (text: string, more?: { progress?: number; data?: Json }) =>
       relay.say(toStatus(text, more), runs.underWay()),
     problem: (status: number, message: string, details?: Record<string, Json>): never => {

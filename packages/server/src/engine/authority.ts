@@ -29,7 +29,10 @@ export type Authority = {
    *   dropped at once when access changes
    * @throws RunFailure access_revoked
    */
-  standing(row: Pick<RunRow, "organization_id" | "agent_id" | "principal">, fresh?: boolean): Promise<Standing>;
+  standing(
+    row: Pick<RunRow, "organization_id" | "agent_id" | "trigger" | "principal">,
+    fresh?: boolean,
+  ): Promise<Standing>;
 };
 
 export type AuthorityOptions = {
@@ -39,7 +42,7 @@ export type AuthorityOptions = {
 };
 
 export function createAuthority({ sql, authenticator, agents }: AuthorityOptions): Authority {
-  type Asked = { caller: Caller; agentId: AgentId | null; principal: Principal };
+  type Asked = { caller: Caller; agentId: AgentId | null; isRaw: boolean; principal: Principal };
 
   /** The person a service works for, as that person stands now. */
   async function attributedGroups({ caller, agentId, principal }: Asked, facts: Facts): Promise<readonly string[]> {
@@ -54,10 +57,10 @@ export function createAuthority({ sql, authenticator, agents }: AuthorityOptions
   type Facts = Awaited<ReturnType<AgentDirectory["factsAt"]>>["facts"];
   /** @returns undefined when the caller is older than the agent's facts */
   async function decide(asked: Asked): Promise<Standing | undefined> {
-    const { caller, agentId, principal } = asked;
+    const { caller, agentId, isRaw, principal } = asked;
     let facts: Facts;
-    if (agentId === null) rawRun(caller);
-    else {
+    if (isRaw) rawRun(caller);
+    if (agentId !== null) {
       const found = await agents.factsAt(caller, agentId);
       if (found.epoch > caller.epoch) return undefined;
       facts = found.facts;
@@ -72,12 +75,18 @@ export function createAuthority({ sql, authenticator, agents }: AuthorityOptions
   }
 
   return {
-    async standing({ organization_id, agent_id, principal }, fresh = false) {
+    async standing({ organization_id, agent_id, trigger, principal }, fresh = false) {
       const agentId = agent_id === null ? null : fromUuid("agent", agent_id);
+      const isRaw = trigger === "raw";
       const token = { organizationId: fromUuid("organization", organization_id), tokenId: principal.tokenId };
       try {
         for (let again = fresh; ; again = true) {
-          const standing = await decide({ caller: await authenticator.callerOf(token, again), agentId, principal });
+          const standing = await decide({
+            caller: await authenticator.callerOf(token, again),
+            agentId,
+            isRaw,
+            principal,
+          });
           if (standing !== undefined) return standing;
         }
       } catch (error) {

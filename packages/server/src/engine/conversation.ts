@@ -55,14 +55,18 @@ export async function readConversation(
   return { conversation, ...own };
 }
 
-/** Adds messages of people. */
+/** Adds messages of people, and what a raw run's caller says that a model has said. */
 export async function addInput(
   sql: Sql,
   row: { organization_id: string; thread_id: string },
   conversation: Conversation,
   input: readonly RunInput[],
 ): Promise<void> {
-  for (const { content } of input) {
+  for (const { role, content } of input) {
+    if (role === "assistant") {
+      conversation.messages.push({ role, content: content.filter((part) => part.type === "text"), provider: "" });
+      continue;
+    }
     const parts: UserPart[] = [];
     for (const part of content) parts.push(await toUserPart(sql, row, conversation, part));
     conversation.messages.push({ role: "user", content: parts });

@@ -1,18 +1,17 @@
 /** Runs: start and wait, list, cancel, read what was said. */
-import { type AgentConfig, CallboardError, fromUuid, parseId, type Run, toUuid } from "@callboard/protocol";
+import { CallboardError, fromUuid, parseId, type Run, toUuid } from "@callboard/protocol";
 import {
   audit,
   isAdmin,
   principalId,
-  rawRun,
   readThread,
   requireScope,
   scopeOf,
   toTarget,
   writeThread,
 } from "../access/index.ts";
-import { callable, decideOn, sendTo, start, toWrite, waitForEnd } from "../calls/index.ts";
-import { cancelRun, findRun, listRuns, type RunRow, readTranscript, startThread, toRun } from "../runs/index.ts";
+import { callable, decideOn, planRaw, sendRaw, sendTo, start, startRaw, toWrite, waitForEnd } from "../calls/index.ts";
+import { cancelRun, findRun, listRuns, type RunRow, readTranscript, toRun } from "../runs/index.ts";
 import { decodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
 import type { World } from "./world.ts";
@@ -90,29 +89,22 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
     },
 
     "runs.createRaw": async (request) => {
-      const { caller, body } = request;
-      rawRun(caller);
-      const config: AgentConfig = { ...body.config, name: "raw", description: "", variables: {} };
-      await world.checkConfig(caller, config);
-      const { answer, text } = await startThread(
-        { ...world, wakeQueue: () => world.wakes.send("queue", "") },
-        {
-          caller,
-          agent: null,
-          config,
-          attributed: null,
-          content: body.input.content,
-          title: null,
-          ref: null,
-          prompt: config.instructions,
-          variables: {},
-          metadata: body.metadata ?? {},
-          files: null,
-          idempotency: request.idempotency,
-          present: ({ run }) => ({ status: 202, text: JSON.stringify(run) }),
-        },
-      );
-      return accepted(request, answer.run as Run, text, 0);
+      const { caller, requestId, body } = request;
+      const plan = await planRaw(world, {
+        caller,
+        requestId,
+        messages: body.messages,
+        config: body.config,
+        agent: body.agent_id,
+        thread: body.thread_id,
+        variables: body.variables,
+      });
+      if (plan.thread === null) {
+        const { run, text } = await startRaw(world, plan, body.metadata ?? {}, request.idempotency);
+        return accepted(request, run, text, 0);
+      }
+      const sent = await request.once((tx) => sendRaw(world, tx, plan));
+      return accepted(request, JSON.parse(sent.text) as Run, sent.text, plan.thread.lastSeq);
     },
 
     "runs.list": async ({ caller, query, requestId }) => {

@@ -165,6 +165,7 @@ export async function createRunsWorld(options: { lane?: (lane: Lane) => Pick<Lan
         principal,
         prompt: "Be brief.",
         config: null,
+        history: [],
         attach: async () => undefined,
       };
       return sendEvents(tx, { ...deps, host: to }, log, request, events);

@@ -49,8 +49,11 @@ export const runScope = (key: RunKey, { userId, tokenId }: Principal): TenantSco
   service: userId === null ? toUuid(tokenId) : null,
 });
 
-/** A message a run answers. */
-export type RunInput = { content: ContentPart[]; seq: number };
+/**
+ * A message a run answers. In a raw run those that were said before it come first: they are in no log (`seq` 0),
+ * and may be the model's own.
+ */
+export type RunInput = { content: ContentPart[]; seq: number; role?: "assistant" };
 
 export type WaitingFor = Array<{ kind: "permission"; id: string }>;
 

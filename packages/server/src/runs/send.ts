@@ -22,7 +22,7 @@ import type { Claim } from "./claim.ts";
 import { decide } from "./decide.ts";
 import { endRun } from "./end.ts";
 import type { RunHost } from "./host.ts";
-import { keyOf, type Principal, type RunRow, runError, toRun } from "./run.ts";
+import { keyOf, type Principal, type RunInput, type RunRow, runError, toRun } from "./run.ts";
 import { findRun, insertRun, insertSteering } from "./store.ts";
 import type { ThreadLog } from "./thread-log.ts";
 
@@ -35,8 +35,10 @@ export type SendRequest = {
   principal: Principal;
   /** Renders the prompt of runs that these messages start. */
   prompt: string;
-  /** Only for threads without an agent. */
+  /** Of a raw run; null for the agent's own. */
   config: unknown;
+  /** What was said before, in a raw run. */
+  history: RunInput[];
   /** Attaches files named in a message; throws file_not_attachable. */
   attach: (content: readonly ContentPart[], log: ThreadLog) => Promise<void>;
 };
@@ -118,7 +120,7 @@ class Sender {
   }
 
   async #start(content: ContentPart[], trigger: "message" | "interrupt"): Promise<Sent> {
-    const { caller, principal, prompt, config } = this.#request;
+    const { caller, principal, prompt, config, history } = this.#request;
     const { host } = this.#deps;
     const log = this.#log;
     const thread = log.row;
@@ -137,7 +139,7 @@ class Sender {
       agent_version: thread.agent_version,
       parent_run_id: null,
       state: worker === null ? "queued" : "running",
-      trigger: thread.agent_id === null ? "raw" : trigger,
+      trigger: config === null ? trigger : "raw",
       attempt: worker === null ? 0 : 1,
       crashes: 0,
       fence: 1,
@@ -147,7 +149,7 @@ class Sender {
       config,
       prompt,
       variables: thread.variables,
-      input: [{ content, seq: message.seq }],
+      input: [...history, { content, seq: message.seq }],
       queued_seq: queued.seq,
       input_tokens: 0,
       output_tokens: 0,

@@ -18,7 +18,7 @@ import type { Database } from "../storage/index.ts";
 import { type ThreadRow, threadLinks, toThread } from "../threads/index.ts";
 import type { Claim } from "./claim.ts";
 import { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
-import { keyOf, type Principal, type RunRow, toRun } from "./run.ts";
+import { keyOf, type Principal, type RunInput, type RunRow, toRun } from "./run.ts";
 import { type Start, type StartBatch, startIn } from "./start-batch.ts";
 
 export type StartDeps = {
@@ -39,12 +39,14 @@ export type FileMover = (
 
 export type StartRequest = {
   caller: Caller;
-  /** The agent's live version; null for a raw run. */
+  /** The agent's live version; null for a raw run without one. */
   agent: { id: AgentId; version: number } | null;
-  /** Only for a raw run. */
+  /** Only for a raw run, which may have an agent all the same. */
   config: AgentConfig | null;
   /** For whom a service asks; null for the caller. */
   attributed: { id: UserId; email: string; groups: readonly string[] } | null;
+  /** What was said before, in a raw run. */
+  history?: RunInput[];
   content: ContentPart[] | null;
   title: string | null;
   ref: string | null;
@@ -143,7 +145,7 @@ export async function startThread(
           config: request.config,
           prompt: request.prompt,
           variables: request.variables,
-          input: [{ content: request.content, seq: messageSeq }],
+          input: [...(request.history ?? []), { content: request.content, seq: messageSeq }],
           queued_seq: messageSeq + 1,
           input_tokens: 0,
           output_tokens: 0,

@@ -11,7 +11,7 @@ export async function readTranscript(sql: Sql, row: RunRow): Promise<Transcript>
     run_id: fromUuid("run", row.id),
     prompt: row.prompt,
     variables: row.variables,
-    input: row.input.map(({ content }) => ({ content })),
+    input: row.input.map(({ role, content }) => ({ ...(role === undefined ? {} : { role }), content })),
     steps: steps.map((step) => {
       const parts = step.parts as Array<{ type: string; text?: string }>;
       const textOf = (type: string) =>
