@@ -15,7 +15,7 @@ const ranks = [
   ["events"],
   ["access"],
   ["models", "files", "documents", "tools"],
-  ["agents"],
+  ["agents", "identity"],
   ["threads"],
   ["runs"],
   ["calls", "budgets"],

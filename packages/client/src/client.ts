@@ -5,6 +5,14 @@ import { eventCalls } from "./events.ts";
 import { fileCalls } from "./files.ts";
 import { auditCalls, groupCalls, meCalls, memberCalls, organizationCalls, tokenCalls } from "./organization.ts";
 import { runCalls } from "./runs.ts";
+import {
+  invitationCalls,
+  passwordCalls,
+  passwordLinkCalls,
+  sessionCalls,
+  sessionListCalls,
+  ssoConnectionCalls,
+} from "./sign-in.ts";
 import { threadCalls } from "./threads.ts";
 import { type ClientOptions, createTransport } from "./transport.ts";
 
@@ -44,6 +52,12 @@ export function createClient(options: ClientOptions) {
     budgets: budgetCalls(transport),
     usage: usageCalls(transport),
     tokens: tokenCalls(transport),
+    session: sessionCalls(transport),
+    sessions: sessionListCalls(transport),
+    password: passwordCalls(transport),
+    passwordLinks: passwordLinkCalls(transport),
+    invitations: invitationCalls(transport),
+    ssoConnections: ssoConnectionCalls(transport),
   };
 }
 

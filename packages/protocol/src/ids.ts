@@ -29,6 +29,10 @@ export const idPrefix = {
   audit: "audit",
   job: "job",
   budget: "budget",
+  session: "session",
+  invitation: "invite",
+  passwordLink: "pwlink",
+  ssoConnection: "sso",
 } as const;
 export type IdKind = keyof typeof idPrefix;
 
@@ -50,6 +54,10 @@ export type WorkerId = Id<"worker">;
 export type AuditId = Id<"audit">;
 export type JobId = Id<"job">;
 export type BudgetId = Id<"budget">;
+export type SessionId = Id<"session">;
+export type InvitationId = Id<"invitation">;
+export type PasswordLinkId = Id<"passwordLink">;
+export type SsoConnectionId = Id<"ssoConnection">;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const VALUE = new Int8Array(128).fill(-1);

@@ -3,7 +3,7 @@
 import { agentConfig, CallboardError, fromUuid, newId, toUuid } from "@callboard/protocol";
 import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
-import { Acts, Authenticator, Refusals } from "./access/index.ts";
+import { Acts, Authenticator, Refusals, sweepSessions } from "./access/index.ts";
 import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/index.ts";
 import { BudgetLedger, sweepReservations } from "./budgets/index.ts";
 import { sweepIdempotencyKeys } from "./calls/index.ts";
@@ -20,17 +20,22 @@ import {
   fileHandlers,
   type Handlers,
   type HttpServer,
+  invitationHandlers,
   jobHandlers,
   Metrics,
   modelHandlers,
   organizationHandlers,
   runHandlers,
+  Site,
   Streams,
   serveEndpoints,
+  sessionHandlers,
+  ssoHandlers,
   threadHandlers,
   tokenHandlers,
   type World,
 } from "./http/index.ts";
+import { Issuers, Passwords, type SsoWorld, sweepIdentity } from "./identity/index.ts";
 import { errorFacts, type Logger } from "./log/index.ts";
 import {
   Connections,
@@ -171,6 +176,17 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   };
   const endpointWorld: EndpointWorld = { ...world, endpoints, log };
   const jobs = new Jobs({ world: endpointWorld, worker: () => engine.worker() });
+  const site = new Site({ publicUrl: config.publicUrl, proxies: config.proxies });
+  const identity: SsoWorld & { keys: SecretKeys } = {
+    database,
+    wakes,
+    keys,
+    refusals,
+    passwords: new Passwords(),
+    rules: config.session,
+    publicUrl: () => site.publicUrl,
+    issuers: new Issuers({ keys, allowPrivate: config.allowPrivateNetwork }),
+  };
   const stopping = new AbortController();
   const handlers: Handlers = {
     ...threadHandlers(world),
@@ -182,14 +198,20 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     ...organizationHandlers({ sql: database, acts, wakes }),
     ...budgetHandlers({ sql: database, acts, wakes, agents, now }),
     ...tokenHandlers({ sql: database, acts, wakes }),
+    ...sessionHandlers({ acts, authenticator, identity, site }),
+    ...invitationHandlers({ acts, identity }),
+    ...ssoHandlers({ acts, sso: identity, site }),
   };
   const api: Hono<{ Bindings: HttpBindings }> | null =
-    config.role === "worker" ? null : createApi(handlers, { database, authenticator, refusals, keys, log, metrics });
+    config.role === "worker"
+      ? null
+      : createApi(handlers, { database, authenticator, site, refusals, keys, log, metrics });
   let calls: ReturnType<typeof serveEndpoints> | undefined;
   if (api !== null) {
     const lease = () => engine.lease();
     calls = serveEndpoints(api, {
       world: endpointWorld,
+      site,
       jobs,
       lease,
       stopping: stopping.signal,
@@ -200,7 +222,15 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   }
   let serving = true;
   const ready = async () => serving && (await database.row(ping).then(Boolean, () => false));
-  const server = createServer({ api, metrics, log, endpoints, ready });
+  const socket = createServer({ api, metrics, log, endpoints, ready });
+  const server: HttpServer = {
+    ...socket,
+    async listen(port, host) {
+      const actual = await socket.listen(port, host);
+      site.listening(host, actual);
+      return actual;
+    },
+  };
 
   await wakes.start();
   await engine.start();
@@ -252,6 +282,8 @@ async function sweep(database: Database, log: Logger): Promise<void> {
     await sweepJobs(database);
     await sweepDeltas(database);
     await sweepReservations(database);
+    await sweepSessions(database);
+    await sweepIdentity(database);
   } catch (error) {
     log.warn({ error: errorFacts(error) }, "old rows could not be removed");
   }

@@ -1,9 +1,11 @@
 /** Starting and stopping: read the settings, open the database, build the app, listen, wait for the end. */
+import { randomUUID } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type App, createApp } from "./app.ts";
 import { type Config, loadConfig } from "./config/index.ts";
 import type { LoadedEndpoint } from "./endpoints/index.ts";
+import { operatorLink, operatorPassword, Passwords } from "./identity/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
 import { SecretKeys } from "./models/index.ts";
 import {
@@ -15,7 +17,7 @@ import {
   localCredentials,
   writeCredentials,
 } from "./project/index.ts";
-import { Database, migrate, startPostgres } from "./storage/index.ts";
+import { Database, embeddedUrl, migrate, startPostgres, Wakes } from "./storage/index.ts";
 
 export { type AuditedOrganization, auditHeads, auditVerify } from "./operator.ts";
 /** Agents in files, for the command line. */
@@ -83,6 +85,42 @@ export async function adminInit(plan: {
     const made = await createOwner(database, { email, name, organizationName, membersEditAgents: false });
     return { organization_id: made.organizationId, user_id: made.userId, token: made.token };
   } finally {
+    await database.close();
+  }
+}
+
+/** `callboard admin set-password`: the operator's word. @throws CallboardError for nobody, and for a weak password */
+export function adminPassword(email: string, password: string): Promise<{ user_id: string }> {
+  return asOperator(async ({ database, wakes }) => {
+    const user = await operatorPassword({ database, wakes, passwords: new Passwords() }, email, password);
+    return { user_id: user };
+  });
+}
+
+/** `callboard admin set-password --link`. */
+export function adminPasswordLink(email: string): Promise<{ url: string; expires_at: string }> {
+  return asOperator(async ({ database, config }) => {
+    const publicUrl = config.publicUrl ?? `http://${config.host}:${config.port}`;
+    const { url, expires_at } = await operatorLink({ database, publicUrl: () => publicUrl }, email);
+    return { url, expires_at };
+  });
+}
+
+type Operator = { database: Database; wakes: Wakes; config: Config };
+
+/** Work on the database at DATABASE_URL, else on the one that `npm start` runs in the data folder. */
+async function asOperator<T>(work: (operator: Operator) => Promise<T>): Promise<T> {
+  const config = await loadConfig(process.env, "dev");
+  const databaseUrl = config.databaseUrl ?? (await embeddedUrl(join(config.dataDir, "postgres")));
+  await migrate(databaseUrl);
+  const database = new Database({ connectionString: databaseUrl, poolSize: 2 });
+  // Servers that run are told at once.
+  const wakes = new Wakes(databaseUrl, randomUUID(), () => undefined);
+  await wakes.start();
+  try {
+    return await work({ database, wakes, config });
+  } finally {
+    await wakes.close();
     await database.close();
   }
 }

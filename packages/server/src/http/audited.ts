@@ -93,7 +93,33 @@ export const audited: { readonly [N in RouteName]: Audited } = {
 
   "tokens.list": own("token.read"),
   "tokens.create": act("token.create"),
+  "tokens.update": act("token.update"),
+  "tokens.rotate": act("token.rotate"),
   "tokens.revoke": act("token.revoke"),
+
+  "session.signIn": act("session.sign_in"),
+  "session.get": own("session.use"),
+  "session.signOut": act("session.sign_out"),
+  "session.switch": act("session.switch"),
+  "sessions.list": own("session.use"),
+  "sessions.end": act("session.revoke"),
+  "sessions.endAll": act("session.revoke_all"),
+  "password.change": act("password.change"),
+  "password.reset": act("password.set"),
+  "passwordLinks.create": act("password.link"),
+  "invitations.list": own("invitation.read"),
+  "invitations.create": act("invitation.create"),
+  "invitations.get": own("invitation.read"),
+  "invitations.resend": act("invitation.resend"),
+  "invitations.revoke": act("invitation.revoke"),
+  "invitations.accept": act("invitation.accept"),
+  "ssoConnections.list": own("sso_connection.read"),
+  "ssoConnections.create": act("sso_connection.create"),
+  "ssoConnections.get": own("sso_connection.read"),
+  "ssoConnections.update": act("sso_connection.update"),
+  "ssoConnections.delete": act("sso_connection.delete"),
+  "sso.start": own(null),
+  "sso.callback": act("session.sign_in"),
 };
 
 type Asked = {
