@@ -51,7 +51,7 @@ import { guardedFetch } from "./net/index.ts";
 import { RunCommits, StartBatch, sweepDeltas } from "./runs/index.ts";
 import { Database, Lane, statement, Wakes } from "./storage/index.ts";
 import { ThreadDirectory } from "./threads/index.ts";
-import { loadTools } from "./tools/index.ts";
+import { loadTools, type ToolRegistry } from "./tools/index.ts";
 
 export type App = {
   database: Database;
@@ -61,6 +61,7 @@ export type App = {
   connections: Connections;
   engine: Engine;
   endpoints: EndpointRegistry;
+  tools: ToolRegistry;
   server: HttpServer;
   /** Ends in order: no new work, runs handed over, streams ended, connections closed. */
   stop(graceMs: number): Promise<void>;
@@ -84,7 +85,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const commitLane = new Lane(databaseUrl, onDatabaseError);
   const leaseLane = new Lane(databaseUrl, onDatabaseError);
   const keys = SecretKeys.parse(secretKey);
-  const tools = await loadTools(config);
+  const tools = await loadTools({ ...config, log });
   const endpoints = await EndpointRegistry.load({ folder: config.project, reload: config.reload, log });
   const prices = withPrices(config.prices);
 
@@ -130,14 +131,18 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       wheel: new Wheel(DELTA_MS),
       fetch: guardedFetch({ allowPrivate: config.allowPrivateNetwork }),
       maxFileBytes: config.maxFileBytes,
-      config: async ({ row, key }) =>
-        row.config !== null
-          ? agentConfig.parse(row.config) // it may have been stored before a setting existed
-          : directory.version(
-              key.organizationId,
-              fromUuid("agent", row.agent_id as string),
-              row.agent_version as number,
-            ),
+      config: async ({ row, key }) => {
+        const found =
+          row.config !== null
+            ? agentConfig.parse(row.config) // it may have been stored before a setting existed
+            : await directory.version(
+                key.organizationId,
+                fromUuid("agent", row.agent_id as string),
+                row.agent_version as number,
+              );
+        await tools.ready(found.tools.map(({ name }) => name));
+        return found;
+      },
       targets: async ({ key }, agentConfig) => {
         const found = await connections.resolve(key.organizationId, agentConfig.model);
         if (found.length === 0)
@@ -245,6 +250,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     connections,
     engine,
     endpoints,
+    tools,
     server,
     async stop(graceMs) {
       serving = false;
@@ -257,6 +263,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       await jobs.stop();
       await engine.stop(left());
       commits.stop();
+      await tools.stop();
       await closing;
       await calls?.settled();
       // Not before: requests that are still open may wait for runs that others go on with now.

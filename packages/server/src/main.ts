@@ -9,6 +9,7 @@ import { operatorLink, operatorPassword, Passwords } from "./identity/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
 import { SecretKeys } from "./models/index.ts";
 import {
+  type AgentInFile,
   applyAgents,
   applyModels,
   type Credentials,
@@ -49,7 +50,7 @@ export async function startDev(): Promise<void> {
     await migrate(databaseUrl);
     const app = await createApp(config, databaseUrl, await localKey(config), log);
     const port = await app.server.listen(config.port, config.host);
-    await prepare(app, config, `http://${config.host}:${port}`);
+    await prepare(app, config, `http://${config.host}:${port}`, log);
     endOnSignals(app, config, log, async () => postgres?.stop());
     postgres?.onExit((exit) => log.error({ exit }, "PostgreSQL ended by itself"));
   } catch (error) {
@@ -139,7 +140,7 @@ async function localKey(config: Config): Promise<string> {
   }
 }
 
-async function prepare(app: App, config: Config, baseUrl: string): Promise<void> {
+async function prepare(app: App, config: Config, baseUrl: string, log: Logger): Promise<void> {
   const local = await localCredentials(app.database, config.dataDir, baseUrl);
   if (local === undefined) {
     process.stdout.write(
@@ -149,10 +150,21 @@ async function prepare(app: App, config: Config, baseUrl: string): Promise<void>
   }
   const caller = await app.authenticator.authenticate(`Bearer ${local.credentials.token}`);
   await applyModels(app, caller, config.models);
-  const agents = config.project === null ? {} : await applyAgents(app, caller, await loadAgents(config.project));
+  const files = config.project === null ? [] : await applicable(app, await loadAgents(config.project), log);
+  const agents = await applyAgents(app, caller, files);
   const credentials = { ...local.credentials, agents };
   await writeCredentials(config.dataDir, credentials);
   greet(credentials, config, local.fresh, app.endpoints.list());
+}
+
+/** Without the agents whose tools a server elsewhere would have and did not tell: they stay as they were. */
+async function applicable({ tools }: App, files: AgentInFile[], log: Logger): Promise<AgentInFile[]> {
+  await tools.ready(files.flatMap(({ draft }) => draft.tools.map(({ name }) => name)));
+  return files.filter(({ slug, draft }) => {
+    const reason = draft.tools.map(({ name }) => tools.missing(name)).find((why) => why !== undefined);
+    if (reason !== undefined) log.warn({ agent: slug, reason }, "an agent of the project is not applied");
+    return reason === undefined;
+  });
 }
 
 function greet(credentials: Credentials, config: Config, fresh: boolean, endpoints: readonly LoadedEndpoint[]): void {

@@ -49,7 +49,7 @@ import { addInput, type Conversation, isOpen, readConversation } from "./convers
 import { atMost } from "./estimate.ts";
 import { Message, type MessageHost, type Spoken, textOf } from "./message.ts";
 import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
-import { RunFailure, RunStop } from "./stop.ts";
+import { missingTool, RunFailure, RunStop } from "./stop.ts";
 import type { ToolServices } from "./tool-context.ts";
 import { ToolStep } from "./tool-step.ts";
 import type { Wheel } from "./wheel.ts";
@@ -570,7 +570,7 @@ export class Loop {
   #modelTools(config: AgentConfig): ModelTool[] {
     return config.tools.map(({ name }) => {
       const tool = this.#services.tools.get(name);
-      if (tool === undefined) throw new RunFailure("tool_missing", `the tool ${name} is not on this server`);
+      if (tool === undefined) throw missingTool(this.#services.tools, name);
       return { name, description: tool.definition.description, inputSchema: tool.inputSchema };
     });
   }

@@ -1,3 +1,5 @@
+import type { ToolRegistry } from "../tools/index.ts";
+
 /** Why the work on a run stops before its own end: the reason of its abort signal. */
 export class RunStop extends Error {
   /**
@@ -22,4 +24,11 @@ export class RunFailure extends Error {
     this.name = "RunFailure";
     this.code = code;
   }
+}
+
+/** An agent's version names a tool that is not here, with the reason where one is known. */
+export function missingTool(registry: ToolRegistry, name: string): RunFailure {
+  const why = registry.missing(name);
+  const more = why === undefined ? "" : `; ${why}`;
+  return new RunFailure("tool_missing", `the tool ${name} is not on this server${more}`);
 }
