@@ -107,3 +107,21 @@ export function recordingLog(): Logger & { lines: string[] } {
 export async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((done) => setTimeout(done, 5));
 }
+
+/** A server that sends what it is told to, without the SDK's checks. `answer` is asked for the tools and their calls. */
+export function rawServer(answer: (method: string) => unknown) {
+  return listen(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const asked = chunks.length === 0 ? {} : JSON.parse(Buffer.concat(chunks).toString());
+    const { id, method } = asked as { id?: number; method?: string };
+    if (request.method !== "POST") return void response.writeHead(405).end();
+    if (id === undefined) return void response.writeHead(202).end();
+    const serverInfo = { name: "raw", version: "1" };
+    const initialized = { protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo };
+    const known = method === "initialize" ? { result: initialized } : { result: answer(method ?? "") };
+    const body = method === "server/discover" ? { error: { code: -32601, message: "no such method" } } : known;
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify({ jsonrpc: "2.0", id, ...body }));
+  });
+}
