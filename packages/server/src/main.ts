@@ -169,7 +169,11 @@ async function applicable({ tools }: App, files: AgentInFile[], log: Logger): Pr
 
 function greet(credentials: Credentials, config: Config, fresh: boolean, endpoints: readonly LoadedEndpoint[]): void {
   const { base_url: baseUrl, token, agents } = credentials;
-  const agent = "ticket-triage" in agents ? "ticket-triage" : (Object.keys(agents)[0] ?? "<agent>");
+  const isDesk = "ticket-triage" in agents;
+  const agent = isDesk ? "ticket-triage" : (Object.keys(agents)[0] ?? "<agent>");
+  const words = isDesk
+    ? "Since the update our card reader only shows E-17 and we cannot take cards."
+    : "Hello, what can you do for me?";
   const model = config.models[0];
   const isDemo = model?.kind === "demo";
   const shown = fresh ? token : "$CALLBOARD_TOKEN";
@@ -191,7 +195,7 @@ function greet(credentials: Credentials, config: Config, fresh: boolean, endpoin
       : [`    export CALLBOARD_TOKEN=$(node -p 'require("${join(config.dataDir, "credentials.json")}").token')`]),
     `    curl -s ${baseUrl}/api/v1/agents/${agent}/threads -H "Authorization: Bearer ${shown}" \\`,
     `      -H "Content-Type: application/json" \\`,
-    `      -d '{"input":{"type":"user.message","text":"Since the update our card reader only shows E-17 and we cannot take cards."}}'`,
+    `      -d '{"input":{"type":"user.message","text":"${words}"}}'`,
     "",
     "  Then follow the thread it answers with:",
     "",

@@ -1,4 +1,5 @@
 /** Commands that are the server, or work on its database. They alone load it. */
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { printFields, printJson } from "../output.ts";
@@ -22,8 +23,10 @@ async function readSecret(): Promise<string> {
 export function addServerCommands(program: Command, env: NodeJS.ProcessEnv): void {
   program
     .command("dev")
-    .description("start a local server with its own database and an example project")
+    .description("start a local server with its own database, and the project in this folder or an example")
     .action(async () => {
+      // Only here: a server in production gets its settings from whoever runs it.
+      if (existsSync(".env")) process.loadEnvFile(".env");
       const { startDev } = await import("@callboard/server");
       await startDev();
     });

@@ -1,5 +1,5 @@
 /** Settings from the environment and `callboard.config.ts`, checked at start; all problems are told at once. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { noProjectFile, type ProjectFile, readProjectFile } from "./project-file.ts";
@@ -152,9 +152,13 @@ function gather(env: Env, mode: "dev" | "serve", problems: string[]): Config {
   return config;
 }
 
+/** What shows that a folder is a project. */
+const parts = ["agents", "tools", "endpoints", "callboard.config.ts"];
+
 function project(given: string | undefined, mode: "dev" | "serve"): string | null {
   if (given !== undefined) return resolve(given);
-  return mode === "dev" ? resolve("examples/support-desk") : null;
+  if (mode === "serve") return null;
+  return resolve(parts.some((part) => existsSync(part)) ? "." : "examples/support-desk");
 }
 
 function publicUrl(read: Reader): string | undefined {
