@@ -234,5 +234,6 @@ const minimal: Record<string, unknown> = {
   "members.update": {},
   "groups.create": { slug: unique("group"), name: "G" },
   "groups.update": {},
+  "budgets.update": {},
   "tokens.create": { label: "a" },
 };

@@ -253,6 +253,7 @@ const isListed = (caller: Caller, facts: PermissionFacts): boolean =>
     if (caller.userId === null) return false;
     if (approver === "caller") return caller.userId === facts.requesterUserId;
     if (approver === "owner") return caller.userId === facts.ownerId;
+    if (approver === "admins") return isAdmin(caller);
     return caller.groups.some(({ slug }) => approver === `group:${slug}`);
   });
 
