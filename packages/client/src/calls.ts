@@ -32,6 +32,10 @@ export const calls = {
   "runs.cancel": { method: "POST", path: "/runs/{run_id}/cancel" },
   "runs.transcript": { method: "GET", path: "/runs/{run_id}/transcript" },
 
+  "permissions.list": { method: "GET", path: "/permissions" },
+  "permissions.get": { method: "GET", path: "/permissions/{permission_id}" },
+  "permissions.decide": { method: "POST", path: "/permissions/{permission_id}/decision" },
+
   "jobs.get": { method: "GET", path: "/jobs/{job_id}" },
   "jobs.stream": { method: "GET", path: "/jobs/{job_id}/stream" },
   "jobs.cancel": { method: "DELETE", path: "/jobs/{job_id}" },

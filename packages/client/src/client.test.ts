@@ -46,6 +46,14 @@ const verbs: Record<string, [(client: CallboardClient) => Promise<unknown>, stri
   "runs.get": [(c) => c.runs.get("run_1"), "GET /runs/run_1"],
   "runs.cancel": [(c) => c.runs.cancel("run_1"), "POST /runs/run_1/cancel"],
   "runs.transcript": [(c) => c.runs.transcript("run_1"), "GET /runs/run_1/transcript"],
+
+  "permissions.list": [(c) => c.permissions.list({ state: "pending" }), "GET /permissions?state=pending"],
+  "permissions.get": [(c) => c.permissions.get("perm_1"), "GET /permissions/perm_1"],
+  "permissions.decide": [
+    (c) => c.permissions.decide("perm_1", { decision: "deny", message: "no" }),
+    "POST /permissions/perm_1/decision",
+    { decision: "deny", message: "no" },
+  ],
   "files.list": [(c) => c.files.list("thread_1", { kind: "artifact" }), "GET /threads/thread_1/files?kind=artifact"],
   "files.get": [(c) => c.files.get("file_1"), "GET /files/file_1"],
   "files.download": [(c) => c.files.download("file_1"), "GET /files/file_1/content"],

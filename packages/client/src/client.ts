@@ -4,6 +4,7 @@ import { endpointCalls, jobCalls } from "./endpoints.ts";
 import { eventCalls } from "./events.ts";
 import { fileCalls } from "./files.ts";
 import { auditCalls, groupCalls, meCalls, memberCalls, organizationCalls, tokenCalls } from "./organization.ts";
+import { permissionCalls } from "./permissions.ts";
 import { runCalls } from "./runs.ts";
 import {
   invitationCalls,
@@ -38,6 +39,7 @@ export function createClient(options: ClientOptions) {
     threads: threadCalls(transport),
     events: eventCalls(transport),
     runs: runCalls(transport),
+    permissions: permissionCalls(transport),
     endpoints: endpointCalls(transport),
     jobs: jobCalls(transport),
     files: fileCalls(transport),

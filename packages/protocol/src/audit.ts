@@ -47,6 +47,8 @@ export const auditActions = {
   "password.link": "A one-time link to set a password was made.",
   "password.set": "A password was set, by a link, an invitation or the operator.",
   "permission.decide": "A person decided about a tool call.",
+  "permission.read": "A permission request was asked for.",
+  "permission.read_as_admin": "An admin read a permission request of somebody else's thread.",
   "refusals.suppressed": "More was refused within a minute than the log takes; `details.count` says how much.",
   "run.raw": "A run without a saved agent was asked for.",
   "run.read_as_admin": "An admin read somebody else's run.",

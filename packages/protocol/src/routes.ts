@@ -14,6 +14,7 @@ import * as files from "./files.ts";
 import { idSchema } from "./ids.ts";
 import * as jobs from "./jobs.ts";
 import * as organization from "./organization.ts";
+import * as permissions from "./permissions.ts";
 import { runStates } from "./run.ts";
 import * as signIn from "./sign-in.ts";
 import * as threads from "./threads.ts";
@@ -27,6 +28,7 @@ export type Route = {
     | "threads"
     | "events"
     | "runs"
+    | "permissions"
     | "jobs"
     | "files"
     | "agents"
@@ -167,8 +169,10 @@ export const routes = define({
       "thread_archived",
       "run_active",
       "no_active_run",
+      "forbidden",
       "permission_decided",
       "permission_expired",
+      "permission_mismatch",
     ],
   },
   "events.list": {
@@ -278,6 +282,45 @@ export const routes = define({
     answer: threads.transcript,
     status: 200,
     errors: ["not_found"],
+  },
+
+  // Permissions
+  "permissions.list": {
+    method: "GET",
+    path: "/permissions",
+    summary:
+      "List permission requests that were made for the caller or that the caller may decide, newest first. `Prefer: wait=N` waits up to N seconds for the first one.",
+    tag: "permissions",
+    scope: "threads:read",
+    query: z.strictObject({
+      ...page,
+      state: permissions.permissionState.optional(),
+      agent_id: z.string().max(64).optional(),
+      thread_id: z.string().max(64).optional(),
+    }),
+    answer: permissions.permissionList,
+    status: 200,
+  },
+  "permissions.get": {
+    method: "GET",
+    path: "/permissions/{permission_id}",
+    summary: "Retrieve a permission request. `Prefer: wait=N` waits up to N seconds for its decision.",
+    tag: "permissions",
+    scope: "threads:read",
+    answer: permissions.permission,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "permissions.decide": {
+    method: "POST",
+    path: "/permissions/{permission_id}/decision",
+    summary: "Decide a permission request. Repeating one's own decision succeeds.",
+    tag: "permissions",
+    scope: "threads:write",
+    body: permissions.decidePermission,
+    answer: permissions.permission,
+    status: 200,
+    errors: ["not_found", "forbidden", "permission_decided", "permission_expired", "permission_mismatch"],
   },
 
   // Jobs

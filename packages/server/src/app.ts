@@ -25,6 +25,7 @@ import {
   Metrics,
   modelHandlers,
   organizationHandlers,
+  permissionHandlers,
   runHandlers,
   Site,
   Streams,
@@ -196,6 +197,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const handlers: Handlers = {
     ...threadHandlers(world),
     ...runHandlers(world),
+    ...permissionHandlers(world),
     ...jobHandlers({ database, jobs, refusals, streams }),
     ...fileHandlers(world),
     ...agentHandlers({ sql: database, acts, agents, tools: () => tools.list() }),

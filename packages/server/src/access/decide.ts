@@ -259,6 +259,7 @@ const isListed = (caller: Caller, facts: PermissionFacts): boolean =>
 
 /** Whether this caller is one of those who may decide. */
 export const mayDecide = (caller: Caller, facts: PermissionFacts): boolean =>
+  caller.scopes.has("threads:write") &&
   caller.role !== "guest" &&
   reachesAgent(caller, facts.agentId) &&
   isListed(caller, facts) &&

@@ -37,6 +37,10 @@ export const audited: { readonly [N in RouteName]: Audited } = {
   "runs.cancel": others("thread.write", "run.cancel_as_admin"),
   "runs.transcript": others("thread.read", "run.read_as_admin"),
 
+  "permissions.list": own("permission.read"),
+  "permissions.get": others("permission.read", "permission.read_as_admin"),
+  "permissions.decide": act("permission.decide"),
+
   "jobs.get": others("job.read", "job.read_as_admin"),
   "jobs.stream": others("job.read", "job.read_as_admin"),
   "jobs.cancel": others("job.cancel", "job.cancel_as_admin"),

@@ -10,6 +10,7 @@ export { type JobRooms, jobHandlers } from "./jobs.ts";
 export { Metrics } from "./metrics.ts";
 export { modelHandlers } from "./models.ts";
 export { organizationHandlers } from "./organization.ts";
+export { permissionHandlers } from "./permissions.ts";
 export { runHandlers } from "./runs.ts";
 export { createServer, type HttpServer } from "./server.ts";
 export { type SessionRooms, sessionHandlers } from "./session.ts";
