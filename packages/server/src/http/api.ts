@@ -235,7 +235,10 @@ class Request {
 
   #send(answer: Awaited<ReturnType<Handler<RouteName>>>): void {
     if (answer === undefined) {
-      this.#outgoing.writeHead(this.#route.status, { "x-request-id": this.#requestId, ...this.#caching() });
+      this.#outgoing.writeHead(this.#route.status === 303 ? 303 : 204, {
+        "x-request-id": this.#requestId,
+        ...this.#caching(),
+      });
       this.#outgoing.end();
     } else if (isSent(answer)) this.#write(answer.status, answer.text, answer.headers);
     else if (!isStreamed(answer)) this.#write(this.#route.status, JSON.stringify(answer), undefined);
