@@ -7,7 +7,6 @@ import type { ToolInfo } from "@callboard/protocol";
 import type { ProjectFile } from "../config/index.ts";
 import type { Logger } from "../log/index.ts";
 import { httpTools } from "./http.ts";
-import { McpTools } from "./mcp/index.ts";
 import { fileTools } from "./thread-files.ts";
 import { workspaceTools } from "./workspace/index.ts";
 
@@ -116,6 +115,7 @@ export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
   if (problems.length > 0) throw new Error(`tools could not be loaded:\n  ${problems.join("\n  ")}`);
   if (Object.keys(config.mcpServers).length === 0) return new ToolRegistry(tools);
   const taken = new Set(tools.map(({ name }) => name));
+  const { McpTools } = await import("./mcp/index.ts"); // nobody else pays for loading it
   const source = new McpTools(config.mcpServers, { allowPrivate, log, taken });
   void source.ready(); // in the background: a server that is away does not keep this one from starting
   return new ToolRegistry(tools, source);
