@@ -29,6 +29,7 @@ export {
   type FoundAgent,
   loadAgents,
   planAgents,
+  publishAll,
   withoutFile,
 } from "./project/index.ts";
 
