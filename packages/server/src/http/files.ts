@@ -5,9 +5,7 @@ import { pipeline } from "node:stream/promises";
 import {
   CallboardError,
   type File,
-  fileName,
   fromUuid,
-  mediaType,
   newId,
   parseId,
   type RouteName,
@@ -15,8 +13,7 @@ import {
   toUuid,
   type UploadFile,
 } from "@callboard/protocol";
-import busboy from "busboy";
-import { type Caller, invalidRequest, principalId, reachesAgent, requireScope, scopeOf } from "../access/index.ts";
+import { type Caller, principalId, requireScope, scopeOf } from "../access/index.ts";
 import { callable, toRead, toWrite } from "../calls/index.ts";
 import {
   completeBlob,
@@ -34,6 +31,7 @@ import {
 import { lockLog } from "../runs/index.ts";
 import { decodeCursor, type Sql, type Transaction, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
+import { takePart } from "./multipart.ts";
 import type { World } from "./world.ts";
 
 type FileRoute =
@@ -61,8 +59,7 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
     const row = await database.tenant(scopeOf(caller), async (tx) => find(tx));
     if (row === undefined) throw noFile();
     if (row.thread_id === null) {
-      const agentId = row.agent_id === null ? null : fromUuid("agent", row.agent_id);
-      if (row.created_by_id !== toUuid(principalId(caller)) || !reachesAgent(caller, agentId)) throw noFile();
+      if (row.created_by_id !== toUuid(principalId(caller))) throw noFile();
       return row;
     }
     const thread = fromUuid("thread", row.thread_id);
@@ -195,71 +192,13 @@ function takeIn(
       stored,
     }));
   }
-  return takeMultipart(world, request, organization);
-}
-
-/** One part named `file`, streamed to the database as it comes. Source: RFC 7578. */
-function takeMultipart(
-  world: World,
-  { incoming }: ApiRequest<"files.uploadToAgent" | "files.uploadToThread">,
-  organization: string,
-): Promise<Upload> {
-  return new Promise((resolve, reject) => {
-    let taken: Promise<Upload> | undefined;
-    let parser: busboy.Busboy | undefined;
-    const refuse = (error: unknown) => {
-      reject(error);
-      incoming.unpipe();
-      incoming.resume();
-      parser?.destroy();
-      // A file that was whole before the refusal goes too; one that was not removes itself.
-      taken?.then(({ stored }) => deleteBlob(world.database, organization, stored.blob)).catch(() => undefined);
-    };
-    try {
-      parser = busboy({
-        headers: incoming.headers,
-        defParamCharset: "utf8",
-        limits: { files: 1, fields: 1, fieldSize: 1, parts: 3, fileSize: world.maxFileBytes + 1, headerPairs: 32 },
-      });
-    } catch (error) {
-      refuse(new CallboardError("bad_request", `the multipart body cannot be read: ${(error as Error).message}`));
-      return;
-    }
-    parser.on("file", (field, stream, info) => {
-      // A body that breaks off is an error of the part as well: nobody may be reading it yet, or any more.
-      stream.on("error", () => {});
-      taken = (async () => {
-        if (field !== "file") throw wrongPart(field, "expected one part named file");
-        const name = check(fileName, "name", decodeName(info.filename ?? ""));
-        const type = check(mediaType, "media_type", info.mimeType || "application/octet-stream");
-        const stored = await storeBytes(world.database, organization, stream, world.maxFileBytes);
-        return { name, mediaType: type, stored };
-      })();
-      taken.catch(refuse);
-    });
-    parser.on("field", (field) => refuse(wrongPart(field, "unknown field")));
-    parser.on("filesLimit", () => refuse(wrongPart("file", "expected one file")));
-    parser.on("error", (error) =>
-      refuse(new CallboardError("bad_request", `the multipart body cannot be read: ${(error as Error).message}`)),
-    );
-    parser.on("close", () => {
-      if (taken === undefined) reject(wrongPart("file", "expected one part named file"));
-      else taken.then(resolve, reject);
-    });
-    incoming.on("aborted", () => refuse(new CallboardError("bad_request", "the body broke off")));
-    incoming.pipe(parser);
+  return takePart(request.incoming, world.maxFileBytes, {
+    take: async (stream, part) => ({
+      ...part,
+      stored: await storeBytes(world.database, organization, stream, world.maxFileBytes),
+    }),
+    undo: ({ stored }) => deleteBlob(world.database, organization, stored.blob),
   });
-}
-
-/** Browsers escape quotes and line breaks in names this way. Source: HTML standard, multipart/form-data encoding. */
-const decodeName = (name: string): string => name.replace(/%22/g, '"').replace(/%0D/gi, "\r").replace(/%0A/gi, "\n");
-
-const wrongPart = (path: string, message: string) => invalidRequest([{ path, message }]);
-
-function check(schema: typeof fileName, path: string, value: string): string {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw wrongPart(path, result.error.issues[0]?.message ?? "is not valid");
 }
 
 function toRow(
