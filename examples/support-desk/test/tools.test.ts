@@ -50,6 +50,12 @@ function fakeContext() {
         };
       },
     },
+    documents: {
+      search: async () => [],
+      read: async () => {
+        throw new Error("there is no such document");
+      },
+    },
     fetch: async () => {
       throw new Error("these tools need no network");
     },

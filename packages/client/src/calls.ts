@@ -32,10 +32,6 @@ export const calls = {
   "runs.cancel": { method: "POST", path: "/runs/{run_id}/cancel" },
   "runs.transcript": { method: "GET", path: "/runs/{run_id}/transcript" },
 
-  "permissions.list": { method: "GET", path: "/permissions" },
-  "permissions.get": { method: "GET", path: "/permissions/{permission_id}" },
-  "permissions.decide": { method: "POST", path: "/permissions/{permission_id}/decision" },
-
   "jobs.get": { method: "GET", path: "/jobs/{job_id}" },
   "jobs.stream": { method: "GET", path: "/jobs/{job_id}/stream" },
   "jobs.cancel": { method: "DELETE", path: "/jobs/{job_id}" },
@@ -46,6 +42,20 @@ export const calls = {
   "files.get": { method: "GET", path: "/files/{file_id}" },
   "files.download": { method: "GET", path: "/files/{file_id}/content" },
   "files.delete": { method: "DELETE", path: "/files/{file_id}" },
+
+  "collections.list": { method: "GET", path: "/document-collections" },
+  "collections.create": { method: "POST", path: "/document-collections", idempotent: true },
+  "collections.get": { method: "GET", path: "/document-collections/{collection_id}" },
+  "collections.update": { method: "PATCH", path: "/document-collections/{collection_id}" },
+  "collections.delete": { method: "DELETE", path: "/document-collections/{collection_id}" },
+  "collections.getAccess": { method: "GET", path: "/document-collections/{collection_id}/access" },
+  "collections.setAccess": { method: "PUT", path: "/document-collections/{collection_id}/access" },
+  "documents.list": { method: "GET", path: "/document-collections/{collection_id}/documents" },
+  "documents.add": { method: "POST", path: "/document-collections/{collection_id}/documents", idempotent: true },
+  "documents.get": { method: "GET", path: "/documents/{document_id}" },
+  "documents.content": { method: "GET", path: "/documents/{document_id}/content" },
+  "documents.delete": { method: "DELETE", path: "/documents/{document_id}" },
+  "documents.search": { method: "POST", path: "/documents/search" },
 
   "agents.list": { method: "GET", path: "/agents" },
   "agents.create": { method: "POST", path: "/agents", idempotent: true },
@@ -98,36 +108,7 @@ export const calls = {
 
   "tokens.list": { method: "GET", path: "/tokens" },
   "tokens.create": { method: "POST", path: "/tokens", idempotent: true },
-  "tokens.update": { method: "PATCH", path: "/tokens/{token_id}" },
-  "tokens.rotate": { method: "POST", path: "/tokens/{token_id}/rotate", idempotent: true },
   "tokens.revoke": { method: "POST", path: "/tokens/{token_id}/revoke" },
-
-  "session.signIn": { method: "POST", path: "/session" },
-  "session.get": { method: "GET", path: "/session" },
-  "session.signOut": { method: "DELETE", path: "/session" },
-  "session.switch": { method: "POST", path: "/session/organization" },
-  "sessions.list": { method: "GET", path: "/sessions" },
-  "sessions.end": { method: "DELETE", path: "/sessions/{session_id}" },
-  "sessions.endAll": { method: "DELETE", path: "/sessions" },
-
-  "password.change": { method: "POST", path: "/password" },
-  "password.reset": { method: "POST", path: "/password/reset" },
-  "passwordLinks.create": { method: "POST", path: "/password-links", idempotent: true },
-
-  "invitations.list": { method: "GET", path: "/invitations" },
-  "invitations.create": { method: "POST", path: "/invitations", idempotent: true },
-  "invitations.get": { method: "GET", path: "/invitations/{invitation_id}" },
-  "invitations.resend": { method: "POST", path: "/invitations/{invitation_id}/resend", idempotent: true },
-  "invitations.revoke": { method: "POST", path: "/invitations/{invitation_id}/revoke" },
-  "invitations.accept": { method: "POST", path: "/invitations/accept" },
-
-  "ssoConnections.list": { method: "GET", path: "/sso-connections" },
-  "ssoConnections.create": { method: "POST", path: "/sso-connections", idempotent: true },
-  "ssoConnections.get": { method: "GET", path: "/sso-connections/{connection_id}" },
-  "ssoConnections.update": { method: "PATCH", path: "/sso-connections/{connection_id}" },
-  "ssoConnections.delete": { method: "DELETE", path: "/sso-connections/{connection_id}" },
-  "sso.start": { method: "GET", path: "/sso/{slug}/start" },
-  "sso.callback": { method: "GET", path: "/sso/{slug}/callback" },
 } as const satisfies { [N in RouteName]: Shape<N> };
 
 /** What the transport needs to know of a route. */

@@ -12,6 +12,7 @@ import type {
   VariableValue,
 } from "@callboard/protocol";
 import type { AgentDefinition, AgentFile, AgentRef } from "./agent.ts";
+import type { Documents } from "./documents.ts";
 import type { InputOf, JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 import type { ToolCaller, ToolLog } from "./tool.ts";
 
@@ -149,6 +150,8 @@ export type EndpointContext<Input> = {
   /** Aborted when the client of a `sync` call goes away, when the job is canceled, and when the time is up. */
   readonly signal: AbortSignal;
   readonly log: ToolLog;
+  /** What the caller may read. */
+  readonly documents: Documents;
   runAgent: RunAgent;
   runAdHoc: RunAdHoc;
   /**

@@ -16,6 +16,7 @@ export {
   type McpToolPolicy,
   type WorkspaceConfig,
 } from "./config.ts";
+export type { Documents } from "./documents.ts";
 export {
   type AdHocMessage,
   type CompletedRun,

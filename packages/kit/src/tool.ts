@@ -1,5 +1,6 @@
 /** Tools: what a model may ask for, written as a function with typed input. */
 import type { File, FileId, Json, OrganizationId, RunId, Scope, ThreadId, UserId } from "@callboard/protocol";
+import type { Documents } from "./documents.ts";
 import type { JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 
 /**
@@ -44,6 +45,8 @@ export type ToolContext = {
   readonly thread: { readonly id: ThreadId };
   readonly run: { readonly id: RunId };
   readonly files: ToolFiles;
+  /** What whom the run works for may read. */
+  readonly documents: Documents;
   /** Like the global `fetch`, but refuses private and metadata addresses when it connects. */
   readonly fetch: typeof fetch;
   /** Shows a line to who follows the thread. */

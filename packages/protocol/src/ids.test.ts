@@ -44,7 +44,7 @@ describe("the TypeID format", () => {
   test("no two kinds share a prefix, and none contains an underscore", () => {
     const prefixes = Object.values(idPrefix);
     expect(new Set(prefixes).size).toBe(prefixes.length);
-    for (const prefix of prefixes) expect(prefix).toMatch(/^[a-z]{2,8}$/);
+    for (const prefix of prefixes) expect(prefix).toMatch(/^[a-z]{2,10}$/);
   });
 });
 

@@ -29,10 +29,8 @@ export const idPrefix = {
   audit: "audit",
   job: "job",
   budget: "budget",
-  session: "session",
-  invitation: "invite",
-  passwordLink: "pwlink",
-  ssoConnection: "sso",
+  collection: "collection",
+  document: "document",
 } as const;
 export type IdKind = keyof typeof idPrefix;
 
@@ -54,10 +52,8 @@ export type WorkerId = Id<"worker">;
 export type AuditId = Id<"audit">;
 export type JobId = Id<"job">;
 export type BudgetId = Id<"budget">;
-export type SessionId = Id<"session">;
-export type InvitationId = Id<"invitation">;
-export type PasswordLinkId = Id<"passwordLink">;
-export type SsoConnectionId = Id<"ssoConnection">;
+export type CollectionId = Id<"collection">;
+export type DocumentId = Id<"document">;
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const VALUE = new Int8Array(128).fill(-1);

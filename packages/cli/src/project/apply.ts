@@ -37,11 +37,10 @@ export async function applyPlans(
       if (plan.publish) toPublish.push({ slug, revision });
     }
   }
-  const { publishAll } = await import("@callboard/server");
-  await publishAll(toPublish, async ({ slug, revision }) => {
+  for (const { slug, revision } of toPublish) {
     const { version } = await client.agents.publish(slug, { ifRevision: revision });
     report({ slug, did: "published", note: `version ${version}` });
-  });
+  }
   for (const plan of plans) {
     if (plan.action === "delete" || plan.action === "unpublish") report(await takeAway(client, plan));
   }

@@ -40,6 +40,24 @@ export class Acts {
     return this.#audited(request, action, null, () => request.once((tx) => this.#held(request, tx, work)));
   }
 
+  /**
+   * The same where something must be taken in before the transaction: what `prepare` gives is handed to `work`.
+   *
+   * @param prepare refuses who may not, takes the request's body in, and says what it was, for comparing repeats
+   */
+  prepared<P, T, Answer>(
+    request: ActRequest & { once(work: (tx: Transaction) => Promise<T>, request: readonly string[]): Promise<Answer> },
+    action: AuditAction,
+    target: string,
+    prepare: () => Promise<{ value: P; request: readonly string[] }>,
+    work: (tx: Transaction, caller: Caller, value: P) => Promise<T>,
+  ): Promise<Answer> {
+    return this.#audited(request, action, target, async () => {
+      const { value, request: facts } = await prepare();
+      return request.once((tx) => this.#held(request, tx, (held, caller) => work(held, caller, value)), facts);
+    });
+  }
+
   async #held<T>(request: ActRequest, tx: Transaction, work: Work<T>): Promise<T> {
     return work(tx, await this.#authenticator.hold(request.caller, tx));
   }

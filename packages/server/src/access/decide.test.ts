@@ -1,6 +1,6 @@
 import { type CallboardError, newId, type Role, type Scope, scopes } from "@callboard/protocol";
 import { describe, expect, test } from "vitest";
-import { type Caller, principalId } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import * as decide from "./decide.ts";
 
 const organizationId = newId("organization");
@@ -159,7 +159,6 @@ describe("a thread", () => {
   const me = caller("member");
   const facts = (more: Partial<decide.ThreadFacts> = {}): decide.ThreadFacts => ({
     id: newId("thread"),
-    agentId: null,
     createdByKind: "user",
     createdById: newId("user"),
     attributedUserId: null,
@@ -174,7 +173,7 @@ describe("a thread", () => {
 
   test("of a service token is seen by that token and not by another one", () => {
     const bot = service();
-    const thread = facts({ createdByKind: "service", createdById: principalId(bot) });
+    const thread = facts({ createdByKind: "service", createdById: bot.tokenId });
     expect(read(bot, thread)).toBe("granted");
     expect(read(service(), thread)).toBe("not_found");
     expect(read(me, thread)).toBe("not_found");
@@ -296,7 +295,7 @@ describe("a job", () => {
   const jobOf = (who: Caller): decide.JobFacts => ({
     id: newId("job"),
     createdByKind: who.kind,
-    createdById: principalId(who),
+    createdById: who.userId ?? who.tokenId,
   });
 
   test("is there for its creator and for admins, who are told apart", () => {

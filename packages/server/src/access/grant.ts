@@ -21,13 +21,16 @@ export type Verbs = {
   "endpoint.call": string;
   "job.read": JobId;
   "job.cancel": JobId;
+  "documents.read": null;
+  /** Read beyond what was granted to oneself; whoever uses it audits it. */
+  "documents.oversee": null;
+  "documents.manage": null;
   "members.read": null;
   "members.manage": null;
   "tokens.manage": null;
   "models.read": null;
   "models.manage": null;
   "organization.manage": null;
-  "sso.manage": null;
   "audit.read": null;
   "usage.read": null;
   "budgets.read": null;

@@ -2,9 +2,8 @@
 export { type ActRequest, Acts } from "./acts.ts";
 export { type Actor, audit, listAudit, type NewEntry } from "./audit.ts";
 export { auditedOrganizations, auditHead, checkAudit } from "./audit-check.ts";
-export { Authenticator, type AuthenticatorOptions } from "./authenticate.ts";
-export { type Caller, type CredentialId, principalId, scopeOf } from "./caller.ts";
-export { RefusedToken } from "./credentials.ts";
+export { Authenticator, type AuthenticatorOptions, RefusedToken } from "./authenticate.ts";
+export { type Caller, principalId, scopeOf } from "./caller.ts";
 export {
   type AgentFacts,
   attributeTo,
@@ -21,19 +20,20 @@ export {
   listAgents,
   listPermissions,
   manageBudgets,
+  manageDocuments,
   manageMembers,
   manageModels,
   manageOrganization,
-  manageSso,
   manageTokens,
   mayDecide,
+  overseeDocuments,
   type PermissionFacts,
   type Person,
   rawRun,
-  reachesAgent,
   readAgent,
   readAudit,
   readBudgets,
+  readDocuments,
   readJob,
   readMembers,
   readModels,
@@ -72,32 +72,5 @@ export {
   updateOrganization,
 } from "./people.ts";
 export { Refusals, type RefusalsOptions, toTarget } from "./refusals.ts";
-export { outranks, requireOutranks } from "./roles.ts";
-export { isSecret, newSecret, randomDigits, secretDigest } from "./secret.ts";
-export {
-  type Client,
-  currentSession,
-  listSessions,
-  type OpenedSession,
-  openSession,
-  replaceSession,
-  requireSession,
-  revokeOfConnection,
-  revokeOfPassword,
-  revokeSession,
-  revokeSessions,
-  type SessionRules,
-  signOut,
-  sweepSessions,
-} from "./sessions.ts";
 export { invalidRequest, requireStorable } from "./storable.ts";
-export {
-  createToken,
-  hasToken,
-  issueToken,
-  listTokens,
-  revokeToken,
-  rotateToken,
-  type TokenPlan,
-  updateToken,
-} from "./tokens.ts";
+export { createToken, hasToken, issueToken, listTokens, revokeToken, type TokenPlan } from "./tokens.ts";

@@ -15,7 +15,8 @@ import {
   type StandardSchema,
 } from "@callboard/kit";
 import { CallboardError, type FieldProblem, type JobError, type Json } from "@callboard/protocol";
-import { invalidRequest } from "../access/index.ts";
+import { invalidRequest, scopeOf } from "../access/index.ts";
+import { documentsFor } from "../documents/index.ts";
 import { errorFacts } from "../log/index.ts";
 import { storableJson } from "../tools/index.ts";
 import { AgentRuns } from "./agent-runs.ts";
@@ -89,7 +90,7 @@ const aborted = (signal: AbortSignal): Promise<never> =>
 type Parts = { input: unknown; signal: AbortSignal; runs: AgentRuns; relay: StatusRelay; names: object };
 
 function toContext(
-  { log }: EndpointWorld,
+  { log, database }: EndpointWorld,
   request: CallRequest,
   call: Call,
   { input, signal, runs, relay, names }: Parts,
@@ -105,6 +106,7 @@ function toContext(
       info: (message: string, facts?: object) => log.info({ ...names, facts }, message),
       warn: (message: string, facts?: object) => log.warn({ ...names, facts }, message),
     },
+    documents: documentsFor(database, scopeOf(call.caller), call.caller.scopes),
     runAgent: runs.run,
     runAdHoc: runs.runAdHoc,
     relayStatus: (text: string, more?: { progress?: number; data?: Json }) =>

@@ -1,6 +1,7 @@
 /** What a tool gets beside its input: the caller, the thread's files, a guarded fetch, a way to show progress. */
 import type { ToolCaller, ToolContext, ToolFiles } from "@callboard/kit";
 import { type CallId, type File, fileName, mediaType, newId, toUuid } from "@callboard/protocol";
+import { documentsFor } from "../documents/index.ts";
 import type { Feed } from "../events/index.ts";
 import {
   completeBlob,
@@ -50,6 +51,7 @@ export function toolContext(
     thread: { id: key.threadId },
     run: { id: key.runId },
     files: toolFiles(services, run, callId),
+    documents: documentsFor(services.database, runScope(key, run.row.principal), run.standing.scopes),
     fetch: services.fetch,
     relayStatus,
     log: {

@@ -16,6 +16,5 @@ export {
   type AgentUpdate,
   type FoundAgent,
   planAgents,
-  publishAll,
   withoutFile,
 } from "./plan.ts";

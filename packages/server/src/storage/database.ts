@@ -46,20 +46,17 @@ export type TenantScope = {
   readonly user: string | null;
   /** The service token it works for, where no person is behind it. */
   readonly service: string | null;
-  /** `all`: an admin manages documents. Else those that were granted to the person or the service. */
-  readonly documents?: "granted" | "all";
 };
 
 /** Owns nothing, logs in nowhere; see `protect.ts`. */
 export const TENANT_ROLE = "callboard_tenant";
 
 /** One message for the server: `begin`, then who it is for, until the transaction ends. */
-function beginTenant({ organization, user, service, documents = "granted" }: TenantScope): string {
+function beginTenant({ organization, user, service }: TenantScope): string {
   return `begin; select set_config('role', '${TENANT_ROLE}', true),
     set_config('callboard.organization', '${uuid(organization)}', true),
     set_config('callboard.user', '${user === null ? "" : uuid(user)}', true),
-    set_config('callboard.service', '${service === null ? "" : uuid(service)}', true),
-    set_config('callboard.documents', '${documents === "all" ? "all" : "granted"}', true)`;
+    set_config('callboard.service', '${service === null ? "" : uuid(service)}', true)`;
 }
 
 /** It stands in the text of a statement, so it is what it says. */

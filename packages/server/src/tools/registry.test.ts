@@ -31,7 +31,7 @@ async function project(name: string, files: Record<string, string>): Promise<str
   return folder;
 }
 
-const builtIn = ["list_files", "read_file", "workspace_run", "write_file"];
+const builtIn = ["documents_read", "documents_search", "list_files", "read_file", "workspace_run", "write_file"];
 
 describe("a project's tools", () => {
   test("are there beside the built-in ones, named after their files", async () => {

@@ -1,0 +1,208 @@
+/** Documents: taken in by admins, read by whom their collection was opened to. */
+import { createHash } from "node:crypto";
+import {
+  CallboardError,
+  type Document,
+  type DocumentId,
+  newId,
+  parseId,
+  type RequestId,
+  toUuid,
+} from "@callboard/protocol";
+import { audit, type Grant, principalId, requireStorable } from "../access/index.ts";
+import { decodeCursor, isUniqueViolation, LAST_UUID, type Sql, type Transaction, toPage } from "../storage/index.ts";
+import { manageCollection, seeCollection } from "./collections.ts";
+import { type Passage, toPassages } from "./passages.ts";
+import {
+  type DocumentRow,
+  deleteDocument,
+  findDocument,
+  findNamed,
+  insertDocument,
+  insertPassages,
+  listDocuments,
+  passagesFrom,
+  showAll,
+  textOf,
+  toDocument,
+} from "./store.ts";
+import { readText, titleOf, type Upload } from "./text.ts";
+
+type Read = Grant<"documents.read"> | Grant<"documents.oversee">;
+type Manage = Grant<"documents.manage">;
+
+export const noDocument = () => new CallboardError("not_found", "there is no such document for this caller");
+
+/** An upload, read and cut: what adding it needs, made outside of the transaction. */
+export type Prepared = {
+  readonly name: string;
+  readonly title: string;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly pages: readonly number[] | null;
+  readonly passages: readonly Passage[];
+};
+
+/** @throws unsupported_media_type, file_too_large, document_unreadable */
+export async function prepareDocument(upload: Upload, title?: string | undefined): Promise<Prepared> {
+  requireStorable({ name: upload.name, title });
+  const read = await readText(upload);
+  return {
+    name: upload.name,
+    title: title ?? titleOf(upload.name, read),
+    mediaType: read.mediaType,
+    sizeBytes: upload.bytes.length,
+    sha256: createHash("sha256").update(upload.bytes).digest("hex"),
+    pages: read.pages,
+    passages: toPassages(read.text),
+  };
+}
+
+/** @throws not_found for the collection, already_exists for a name that is taken there */
+export async function addDocument(
+  tx: Transaction,
+  grant: Manage,
+  collection: string,
+  prepared: Prepared,
+  requestId: RequestId | null,
+): Promise<Document> {
+  const { caller } = grant;
+  const organization = toUuid(grant.organizationId);
+  const { id: collectionId } = await manageCollection(tx, grant, collection);
+  const { name, title, mediaType, sizeBytes, sha256, pages, passages } = prepared;
+  const row: DocumentRow = {
+    id: toUuid(newId("document")),
+    collection_id: collectionId,
+    name,
+    title,
+    media_type: mediaType,
+    size_bytes: sizeBytes,
+    sha256,
+    pages: pages?.length ?? null,
+    passages: passages.length,
+    created_at: new Date().toISOString(),
+  };
+  try {
+    await insertDocument(tx, organization, row, { kind: caller.kind, id: toUuid(principalId(caller)) });
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error;
+    throw new CallboardError("already_exists", `the collection has a document ${name}; delete it first`);
+  }
+  await insertPassages(
+    tx,
+    organization,
+    row.id,
+    passages.map(({ number, start, end, text }) => ({
+      number,
+      // The last page that begins at or before the passage.
+      page: pages === null ? null : pages.filter((at) => at <= start).length,
+      starts: start,
+      ends: end,
+      body: text,
+    })),
+  );
+  const document = toDocument(row);
+  const details = { name, collection_id: document.collection_id };
+  await audit(tx, {
+    actor: { caller },
+    action: "document.add",
+    target: document.id,
+    outcome: "done",
+    details,
+    requestId,
+  });
+  return document;
+}
+
+/** Puts a document in the place of the one with its name; one that is the same already stays. For projects. */
+export async function putDocument(
+  tx: Transaction,
+  grant: Manage,
+  collection: string,
+  prepared: Prepared,
+): Promise<void> {
+  const { id } = await manageCollection(tx, grant, collection);
+  const organization = toUuid(grant.organizationId);
+  const before = await findNamed(tx, organization, id, prepared.name);
+  if (before?.sha256 === prepared.sha256 && before.title === prepared.title) return;
+  if (before !== undefined) await removeDocument(tx, grant, toDocument(before).id, null);
+  await addDocument(tx, grant, collection, prepared, null);
+}
+
+/** @throws not_found */
+export async function removeDocument(
+  tx: Transaction,
+  grant: Manage,
+  documentId: string,
+  requestId: RequestId | null,
+): Promise<void> {
+  await showAll(tx);
+  const row = await seeDocument(tx, grant, documentId);
+  if (row === undefined) throw noDocument();
+  await deleteDocument(tx, toUuid(grant.organizationId), row.id);
+  await audit(tx, {
+    actor: { caller: grant.caller },
+    action: "document.delete",
+    target: documentId,
+    outcome: "done",
+    details: { name: row.name },
+    requestId,
+  });
+}
+
+/** The document, if this transaction may see it. */
+export async function seeDocument(
+  sql: Sql,
+  { organizationId }: Read | Manage,
+  documentId: string,
+): Promise<DocumentRow | undefined> {
+  const id = parseId("document", documentId);
+  return id && findDocument(sql, toUuid(organizationId), toUuid(id));
+}
+
+/** Newest first; undefined when this transaction does not see the collection. @throws invalid_request */
+export async function readDocuments(
+  sql: Sql,
+  grant: Read,
+  collection: string,
+  page: { limit: number; cursor?: string | undefined },
+): Promise<{ data: Document[]; next_cursor: string | null } | undefined> {
+  const found = await seeCollection(sql, grant, collection);
+  if (found === undefined) return undefined;
+  const before = decodeCursor(page.cursor, "uuid") ?? LAST_UUID;
+  const rows = await listDocuments(sql, toUuid(grant.organizationId), found.id, before, page.limit + 1);
+  return toPage(rows, page.limit, (row) => row.id, toDocument);
+}
+
+/** The whole text with its document; undefined when this transaction does not see it. */
+export async function readWhole(
+  sql: Sql,
+  grant: Read,
+  documentId: string,
+): Promise<{ document: Document; text: string } | undefined> {
+  const row = await seeDocument(sql, grant, documentId);
+  return row && { document: toDocument(row), text: await textOf(sql, toUuid(grant.organizationId), row.id) };
+}
+
+export type Part = { document: Document; text: string; passage: number; next_passage: number | null };
+
+/** Some passages of a document, joined; undefined when this transaction does not see it. */
+export async function readPart(
+  sql: Sql,
+  organization: string,
+  documentId: DocumentId,
+  from: number,
+  limit: number,
+): Promise<Part | undefined> {
+  const row = await findDocument(sql, organization, toUuid(documentId));
+  if (row === undefined) return undefined;
+  const passages = await passagesFrom(sql, organization, row.id, from, limit);
+  const last = passages.at(-1)?.number ?? row.passages;
+  return {
+    document: toDocument(row),
+    text: passages.map(({ body }) => body).join(""),
+    passage: from,
+    next_passage: last < row.passages ? last + 1 : null,
+  };
+}

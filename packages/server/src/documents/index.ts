@@ -1,0 +1,27 @@
+/** The documents room: collections, documents, search. Who may read is decided by the policies of its tables. */
+export {
+  collectionKey,
+  createCollection,
+  noCollection,
+  readAccess,
+  readCollections,
+  removeCollection,
+  seeCollection,
+  setAccess,
+  updateCollection,
+} from "./collections.ts";
+export {
+  addDocument,
+  noDocument,
+  type Prepared,
+  prepareDocument,
+  putDocument,
+  readDocuments,
+  readWhole,
+  removeDocument,
+  seeDocument,
+} from "./documents.ts";
+export { documentsFor } from "./library.ts";
+export { search } from "./search.ts";
+export { showAll, toCollection, toDocument } from "./store.ts";
+export { MAX_DOCUMENT_BYTES, tooLarge, type Upload } from "./text.ts";
