@@ -3,8 +3,9 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["packages/**/*.test.{ts,tsx}", "examples/**/*.test.ts", "tests/**/*.test.ts"],
-    // Recovery in full takes minutes and has a configuration of its own: npm run test:crash.
-    exclude: ["**/node_modules/**", "**/dist/**", "tests/crash/full/**"],
+    // Recovery in full takes minutes and has a configuration of its own: npm run test:crash. The template's tests are
+    // for Node's own runner.
+    exclude: ["**/node_modules/**", "**/dist/**", "tests/crash/full/**", "packages/create-callboard/template/**"],
     globalSetup: ["packages/server/src/testing/global-setup.ts"],
     pool: "forks",
     maxWorkers: 2,

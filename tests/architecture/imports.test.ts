@@ -15,7 +15,7 @@ const ranks = [
   ["events"],
   ["access"],
   ["models", "files", "documents", "tools"],
-  ["agents"],
+  ["agents", "identity"],
   ["threads"],
   ["runs"],
   ["calls", "budgets"],
@@ -33,6 +33,7 @@ const packages: Record<string, Record<string, "all" | "types only">> = {
   client: { protocol: "types only" },
   cli: { protocol: "all", client: "all", server: "all" },
   console: { protocol: "all", client: "all" },
+  "create-callboard": { kit: "all", client: "all" }, // its template does
   examples: { protocol: "all", kit: "all", client: "all" },
 };
 

@@ -220,6 +220,7 @@ const minimal: Record<string, unknown> = {
   "threads.create": {},
   "threads.update": {},
   "events.send": input,
+  "permissions.decide": { decision: "deny" },
   "runs.create": { input },
   "runs.createRaw": { input, config: {} },
   "files.uploadToAgent": { name: "a", content_base64: "" },
@@ -234,5 +235,6 @@ const minimal: Record<string, unknown> = {
   "members.update": {},
   "groups.create": { slug: unique("group"), name: "G" },
   "groups.update": {},
+  "budgets.update": {},
   "tokens.create": { label: "a" },
 };

@@ -7,11 +7,11 @@ const page = read("docs/reference/http-api.md");
 
 test("the table of routes is the protocol's", () => {
   const expected = Object.entries(routes).map(
-    ([name, { method, path, scope, status, idempotent }]: [string, Route]) => [
+    ([name, { method, path, scope, auth, status, idempotent }]: [string, Route]) => [
       `\`${name}\``,
       method,
       `\`${path}\``,
-      scope ?? "any token",
+      scope ?? { none: "none", session: "a session", any: "any token" }[auth ?? "any"],
       idempotent === true ? `${status} · key` : String(status),
     ],
   );

@@ -20,4 +20,4 @@ if (inRepository) {
   const cache = new URL("../../../node_modules/.cache/callboard", import.meta.url);
   process.getBuiltinModule("node:module").enableCompileCache(fileURLToPath(cache));
 }
-await import(inRepository ? source.href : new URL("../dist/bin.js", import.meta.url).href);
+await import(inRepository ? source.href : new URL("../src/bin.js", import.meta.url).href);

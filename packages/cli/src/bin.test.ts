@@ -106,6 +106,45 @@ describe("answers", () => {
   });
 });
 
+describe("permissions", () => {
+  const permission = {
+    id: "perm_1",
+    state: "pending",
+    tool: "refund",
+    input: { amount: 5 },
+    agent_name: "Desk\u001b[2J",
+    requested_by: { kind: "user", id: "user_1", email: "ada@acme.test" },
+    expires_at: "2030-01-01T00:00:00.000Z",
+  };
+
+  test("list prints what is to be decided", async () => {
+    const server = await scriptedServer({
+      "GET /permissions?state=pending&agent_id=desk": json({ data: [permission], next_cursor: null }),
+    });
+    const { stdout } = await callboard(server.url, ["permissions", "list", "--agent", "desk", "--wait", "5"]);
+    expect(stdout.split("\n")[1]).toBe(
+      'perm_1  refund  {"amount":5}  Desk[2J     ada@acme.test  pending  2030-01-01T00:00:00.000Z',
+    );
+    expect(server.seen[0]?.headers.prefer).toBe("wait=5");
+  });
+
+  test("approve and deny decide, and say what the server says", async () => {
+    const server = await scriptedServer({
+      "POST /permissions/perm_1/decision": json({ ...permission, state: "allowed" }),
+      "POST /permissions/perm_2/decision": refuse(409, "permission_decided", "decided already"),
+    });
+    const decide = (...args: string[]) => callboard(server.url, ["permissions", ...args]);
+    expect((await decide("approve", "perm_1")).stdout).toContain("allowed");
+    await decide("approve", "perm_1", "--for-thread");
+    expect(await decide("deny", "perm_2", "--message", "not now")).toMatchObject({ code: 1 });
+    expect(server.seen.map(({ body }) => JSON.parse(body))).toEqual([
+      { decision: "allow_once" },
+      { decision: "allow_for_thread" },
+      { decision: "deny", message: "not now" },
+    ]);
+  });
+});
+
 test("events decide sends the decision", async () => {
   const sent = { thread, events: [{ type: "permission.decision", event_id: "event_9", seq: 9, run }] };
   const server = await scriptedServer({ "POST /threads/thread_1/events": json(sent) });

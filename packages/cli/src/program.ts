@@ -5,6 +5,7 @@ import { addAuditCommands } from "./commands/audit.ts";
 import { addEventCommands } from "./commands/events.ts";
 import { addFileCommands } from "./commands/files.ts";
 import { addMeCommand } from "./commands/me.ts";
+import { addPermissionCommands } from "./commands/permissions.ts";
 import { addProjectCommands } from "./commands/project.ts";
 import { addRunCommands } from "./commands/runs.ts";
 import { addServerCommands } from "./commands/server.ts";
@@ -31,6 +32,7 @@ export function createProgram(env: NodeJS.ProcessEnv): Command {
   addThreadCommands(program, contextOf);
   addEventCommands(program, contextOf);
   addRunCommands(program, contextOf);
+  addPermissionCommands(program, contextOf);
   addFileCommands(program, contextOf);
   addAgentCommands(program, contextOf);
   addProjectCommands(program, contextOf, env);

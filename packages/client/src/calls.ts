@@ -32,6 +32,10 @@ export const calls = {
   "runs.cancel": { method: "POST", path: "/runs/{run_id}/cancel" },
   "runs.transcript": { method: "GET", path: "/runs/{run_id}/transcript" },
 
+  "permissions.list": { method: "GET", path: "/permissions" },
+  "permissions.get": { method: "GET", path: "/permissions/{permission_id}" },
+  "permissions.decide": { method: "POST", path: "/permissions/{permission_id}/decision" },
+
   "jobs.get": { method: "GET", path: "/jobs/{job_id}" },
   "jobs.stream": { method: "GET", path: "/jobs/{job_id}/stream" },
   "jobs.cancel": { method: "DELETE", path: "/jobs/{job_id}" },
@@ -108,7 +112,36 @@ export const calls = {
 
   "tokens.list": { method: "GET", path: "/tokens" },
   "tokens.create": { method: "POST", path: "/tokens", idempotent: true },
+  "tokens.update": { method: "PATCH", path: "/tokens/{token_id}" },
+  "tokens.rotate": { method: "POST", path: "/tokens/{token_id}/rotate", idempotent: true },
   "tokens.revoke": { method: "POST", path: "/tokens/{token_id}/revoke" },
+
+  "session.signIn": { method: "POST", path: "/session" },
+  "session.get": { method: "GET", path: "/session" },
+  "session.signOut": { method: "DELETE", path: "/session" },
+  "session.switch": { method: "POST", path: "/session/organization" },
+  "sessions.list": { method: "GET", path: "/sessions" },
+  "sessions.end": { method: "DELETE", path: "/sessions/{session_id}" },
+  "sessions.endAll": { method: "DELETE", path: "/sessions" },
+
+  "password.change": { method: "POST", path: "/password" },
+  "password.reset": { method: "POST", path: "/password/reset" },
+  "passwordLinks.create": { method: "POST", path: "/password-links", idempotent: true },
+
+  "invitations.list": { method: "GET", path: "/invitations" },
+  "invitations.create": { method: "POST", path: "/invitations", idempotent: true },
+  "invitations.get": { method: "GET", path: "/invitations/{invitation_id}" },
+  "invitations.resend": { method: "POST", path: "/invitations/{invitation_id}/resend", idempotent: true },
+  "invitations.revoke": { method: "POST", path: "/invitations/{invitation_id}/revoke" },
+  "invitations.accept": { method: "POST", path: "/invitations/accept" },
+
+  "ssoConnections.list": { method: "GET", path: "/sso-connections" },
+  "ssoConnections.create": { method: "POST", path: "/sso-connections", idempotent: true },
+  "ssoConnections.get": { method: "GET", path: "/sso-connections/{connection_id}" },
+  "ssoConnections.update": { method: "PATCH", path: "/sso-connections/{connection_id}" },
+  "ssoConnections.delete": { method: "DELETE", path: "/sso-connections/{connection_id}" },
+  "sso.start": { method: "GET", path: "/sso/{slug}/start" },
+  "sso.callback": { method: "GET", path: "/sso/{slug}/callback" },
 } as const satisfies { [N in RouteName]: Shape<N> };
 
 /** What the transport needs to know of a route. */

@@ -5,7 +5,16 @@ import { endpointCalls, jobCalls } from "./endpoints.ts";
 import { eventCalls } from "./events.ts";
 import { fileCalls } from "./files.ts";
 import { auditCalls, groupCalls, meCalls, memberCalls, organizationCalls, tokenCalls } from "./organization.ts";
+import { permissionCalls } from "./permissions.ts";
 import { runCalls } from "./runs.ts";
+import {
+  invitationCalls,
+  passwordCalls,
+  passwordLinkCalls,
+  sessionCalls,
+  sessionListCalls,
+  ssoConnectionCalls,
+} from "./sign-in.ts";
 import { threadCalls } from "./threads.ts";
 import { type ClientOptions, createTransport } from "./transport.ts";
 
@@ -31,6 +40,7 @@ export function createClient(options: ClientOptions) {
     threads: threadCalls(transport),
     events: eventCalls(transport),
     runs: runCalls(transport),
+    permissions: permissionCalls(transport),
     endpoints: endpointCalls(transport),
     jobs: jobCalls(transport),
     files: fileCalls(transport),
@@ -47,6 +57,12 @@ export function createClient(options: ClientOptions) {
     budgets: budgetCalls(transport),
     usage: usageCalls(transport),
     tokens: tokenCalls(transport),
+    session: sessionCalls(transport),
+    sessions: sessionListCalls(transport),
+    password: passwordCalls(transport),
+    passwordLinks: passwordLinkCalls(transport),
+    invitations: invitationCalls(transport),
+    ssoConnections: ssoConnectionCalls(transport),
   };
 }
 

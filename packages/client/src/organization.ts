@@ -75,6 +75,14 @@ export function tokenCalls({ call }: Transport) {
     create: (body: RouteBodyInput<"tokens.create">, options?: CreateOptions) =>
       call("tokens.create", { body, ...options }),
 
+    /** Renames the token, takes scopes away, or changes a service token's agents. */
+    update: (tokenId: string, body: RouteBodyInput<"tokens.update">, options?: RequestOptions) =>
+      call("tokens.update", { params: { token_id: tokenId }, body, ...options }),
+
+    /** Replaces the secret; the old one goes on for `overlap_seconds`. */
+    rotate: (tokenId: string, body: RouteBodyInput<"tokens.rotate"> = {}, options?: CreateOptions) =>
+      call("tokens.rotate", { params: { token_id: tokenId }, body, ...options }),
+
     /** Revokes the token at once; its open streams close within a second. */
     revoke: (tokenId: string, options?: RequestOptions) =>
       call("tokens.revoke", { params: { token_id: tokenId }, ...options }),

@@ -50,14 +50,14 @@ export type ApprovalPolicy = z.infer<typeof approvalPolicy>;
 
 /**
  * Who may decide: `caller`, the person the run works for; `owner`, the agent's owner; `group:<slug>`, the members
- * of a group; `service`, the service token the run works for.
+ * of a group; `admins`, the organization's owners and admins; `service`, the service token the run works for.
  */
 export const approver = z
   .string()
   .max(80)
   .regex(
-    /^(?:caller|owner|service|group:[a-z0-9]+(?:-[a-z0-9]+)*)$/,
-    "expected caller, owner, service, or group: with a group's slug",
+    /^(?:caller|owner|admins|service|group:[a-z0-9]+(?:-[a-z0-9]+)*)$/,
+    "expected caller, owner, admins, service, or group: with a group's slug",
   );
 
 export const approvals = z.strictObject({

@@ -17,7 +17,10 @@ export const errorCatalogue = {
   file_too_large: { status: 413, retryable: false, summary: "The file is larger than this server accepts." },
 
   // The caller can fix it: who is asking.
-  unauthenticated: { status: 401, retryable: false, summary: "There is no valid token with this request." },
+  unauthenticated: { status: 401, retryable: false, summary: "There is no valid token or session with this request." },
+  sign_in_refused: { status: 401, retryable: false, summary: "The email address or the password is wrong." },
+  sso_refused: { status: 403, retryable: false, summary: "Single sign-on does not let this person in." },
+  csrf_refused: { status: 403, retryable: false, summary: "The request does not prove that it comes from this site." },
   forbidden: { status: 403, retryable: false, summary: "This caller may not do that." },
   insufficient_scope: { status: 403, retryable: false, summary: "The token lacks the scope for that." },
   attribution_not_allowed: {
@@ -35,6 +38,15 @@ export const errorCatalogue = {
   slug_taken: { status: 409, retryable: false, summary: "Another thing of this kind has that slug." },
   already_exists: { status: 409, retryable: false, summary: "The thing exists already." },
   draft_invalid: { status: 422, retryable: false, summary: "The draft cannot be published as it is." },
+  token_ended: { status: 409, retryable: false, summary: "The token was revoked or has expired." },
+  link_invalid: { status: 409, retryable: false, summary: "The link was used, replaced or revoked, or has expired." },
+  invitation_closed: { status: 409, retryable: false, summary: "The invitation was accepted or revoked already." },
+  weak_password: { status: 422, retryable: false, summary: "The password is too easy to guess." },
+  password_elsewhere: {
+    status: 409,
+    retryable: false,
+    summary: "The person signs in to other organizations with this password.",
+  },
   last_owner: { status: 409, retryable: false, summary: "An organization keeps at least one owner." },
   connection_in_use: { status: 409, retryable: false, summary: "Something still uses this model connection." },
   thread_archived: { status: 409, retryable: false, summary: "The thread is archived and takes no events." },
@@ -64,6 +76,8 @@ export const errorCatalogue = {
   endpoint_problem: { status: 400, retryable: false, summary: "The endpoint refused; its message says why." },
 
   // The caller may retry.
+  too_many_attempts: { status: 429, retryable: true, summary: "Too many attempts to sign in; wait and try again." },
+  sso_failed: { status: 502, retryable: true, summary: "The issuer of single sign-on gave no usable answer." },
   unavailable: { status: 503, retryable: true, summary: "The server cannot serve this right now." },
   endpoint_timeout: { status: 504, retryable: true, summary: "The endpoint did not answer in time." },
 

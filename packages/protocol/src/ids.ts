@@ -29,6 +29,10 @@ export const idPrefix = {
   audit: "audit",
   job: "job",
   budget: "budget",
+  session: "session",
+  invitation: "invite",
+  passwordLink: "pwlink",
+  ssoConnection: "sso",
   collection: "collection",
   document: "document",
 } as const;
@@ -52,6 +56,10 @@ export type WorkerId = Id<"worker">;
 export type AuditId = Id<"audit">;
 export type JobId = Id<"job">;
 export type BudgetId = Id<"budget">;
+export type SessionId = Id<"session">;
+export type InvitationId = Id<"invitation">;
+export type PasswordLinkId = Id<"passwordLink">;
+export type SsoConnectionId = Id<"ssoConnection">;
 export type CollectionId = Id<"collection">;
 export type DocumentId = Id<"document">;
 

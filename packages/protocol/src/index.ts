@@ -13,5 +13,6 @@ export * from "./organization.ts";
 export * from "./permissions.ts";
 export * from "./routes.ts";
 export * from "./run.ts";
+export * from "./sign-in.ts";
 export * from "./threads.ts";
 export * from "./usage.ts";

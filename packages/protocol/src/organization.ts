@@ -25,7 +25,7 @@ export const updateOrganization = z.strictObject({
   raw_runs: z.boolean().optional(),
 });
 
-const email = z.email().max(254);
+export const email = z.email().max(254);
 
 export const member = z
   .object({
@@ -97,6 +97,10 @@ export const token = z
     created_at: timestamp,
     expires_at: timestamp.nullable(),
     last_used_at: timestamp.nullable(),
+    /** When its secret was last replaced. */
+    rotated_at: timestamp.nullable(),
+    /** Until when the secret before that one is still taken; null when it is not. */
+    previous_secret_until: timestamp.nullable(),
     revoked_at: timestamp.nullable(),
   })
   .meta({ id: "Token" });
@@ -114,6 +118,26 @@ export const createToken = z.strictObject({
 });
 export type CreateToken = z.output<typeof createToken>;
 
+export const updateToken = z.strictObject({
+  label: z.string().min(1).max(200).optional(),
+  /** Replaces the scopes; only ones that the token has. */
+  scopes: z.array(scope).max(scopes.length).optional(),
+  /** Replaces the agents a service token may call. */
+  agent_ids: z.array(idSchema("agent")).max(1000).optional(),
+  may_attribute: z.boolean().optional(),
+});
+export type UpdateToken = z.output<typeof updateToken>;
+
+/** Longest time for which the secret before a rotation may go on, in seconds. */
+export const MAX_OVERLAP_SECONDS = 86_400;
+export const rotateToken = z.strictObject({
+  /** How long the old secret is still taken. */
+  overlap_seconds: z.number().int().min(0).max(MAX_OVERLAP_SECONDS).default(0),
+  /** Days until it expires, null for never; absent: as long from now as it was given at first. */
+  expires_in_days: z.number().int().min(1).max(3650).nullable().optional(),
+});
+export type RotateToken = z.output<typeof rotateToken>;
+
 export const createdToken = z.object({ token, /** Shown once. */ secret: z.string() }).meta({ id: "CreatedToken" });
 export type CreatedToken = z.infer<typeof createdToken>;
 
@@ -122,7 +146,9 @@ export const me = z
     organization,
     kind: z.enum(["user", "service"]),
     user: member.nullable(),
-    token_id: idSchema("token"),
+    /** Null when a session asks. */
+    token_id: idSchema("token").nullable(),
+    session_id: idSchema("session").nullable(),
     scopes: z.array(scope),
   })
   .meta({ id: "Me" });

@@ -9,8 +9,9 @@ export const permissionStates = ["pending", "allowed", "denied", "expired"] as c
 export const permissionState = z.enum(permissionStates);
 export type PermissionState = z.infer<typeof permissionState>;
 
-/** `approval`: the policy asks. `unknown_outcome`: the call was made, and a crash hid what came of it. */
-export const permissionReason = z.enum(["approval", "unknown_outcome"]);
+/** `approval`: the policy asks. `unknown_outcome`: the call was made, and a crash hid what came of it.
+ * `budget`: a budget has no room for the next model call; `tool` is `beyond-budget` then. */
+export const permissionReason = z.enum(["approval", "unknown_outcome", "budget"]);
 export type PermissionReason = z.infer<typeof permissionReason>;
 
 export const decidePermission = z.strictObject(decisionFields);

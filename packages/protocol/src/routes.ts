@@ -15,7 +15,9 @@ import * as files from "./files.ts";
 import { idSchema } from "./ids.ts";
 import * as jobs from "./jobs.ts";
 import * as organization from "./organization.ts";
+import * as permissions from "./permissions.ts";
 import { runStates } from "./run.ts";
+import * as signIn from "./sign-in.ts";
 import * as threads from "./threads.ts";
 import * as usage from "./usage.ts";
 
@@ -27,6 +29,7 @@ export type Route = {
     | "threads"
     | "events"
     | "runs"
+    | "permissions"
     | "jobs"
     | "files"
     | "documents"
@@ -34,16 +37,20 @@ export type Route = {
     | "models"
     | "organization"
     | "usage"
-    | "tokens";
-  /** What the token must be allowed to; null asks for any valid token. */
+    | "tokens"
+    | "session";
+  /** What the caller must be allowed to; null asks for any valid token or session. */
   scope: organization.Scope | null;
+  /** `none`: asks for no caller. `session`: for a session, and no token will do. Absent: for either. */
+  auth?: "none" | "session";
   query?: z.ZodObject;
   body?: z.ZodType;
   /** Body for `multipart/form-data` beside the JSON one: one part named `file`. */
   multipart?: true;
   /** JSON of the answer; absent for no body, `stream` and `bytes` for the two that are not JSON. */
   answer?: z.ZodType | "stream" | "bytes";
-  status: 200 | 201 | 202 | 204;
+  /** 303 sends a browser on, without a body. */
+  status: 200 | 201 | 202 | 204 | 303;
   /** Takes an `Idempotency-Key`. */
   idempotent?: true;
   /** Takes an `If-Match` with the revision that the caller has seen. */
@@ -164,8 +171,10 @@ export const routes = define({
       "thread_archived",
       "run_active",
       "no_active_run",
+      "forbidden",
       "permission_decided",
       "permission_expired",
+      "permission_mismatch",
     ],
   },
   "events.list": {
@@ -275,6 +284,45 @@ export const routes = define({
     answer: threads.transcript,
     status: 200,
     errors: ["not_found"],
+  },
+
+  // Permissions
+  "permissions.list": {
+    method: "GET",
+    path: "/permissions",
+    summary:
+      "List permission requests that were made for the caller or that the caller may decide, newest first. `Prefer: wait=N` waits up to N seconds for the first one.",
+    tag: "permissions",
+    scope: "threads:read",
+    query: z.strictObject({
+      ...page,
+      state: permissions.permissionState.optional(),
+      agent_id: z.string().max(64).optional(),
+      thread_id: z.string().max(64).optional(),
+    }),
+    answer: permissions.permissionList,
+    status: 200,
+  },
+  "permissions.get": {
+    method: "GET",
+    path: "/permissions/{permission_id}",
+    summary: "Retrieve a permission request. `Prefer: wait=N` waits up to N seconds for its decision.",
+    tag: "permissions",
+    scope: "threads:read",
+    answer: permissions.permission,
+    status: 200,
+    errors: ["not_found"],
+  },
+  "permissions.decide": {
+    method: "POST",
+    path: "/permissions/{permission_id}/decision",
+    summary: "Decide a permission request. Repeating one's own decision succeeds.",
+    tag: "permissions",
+    scope: "threads:write",
+    body: permissions.decidePermission,
+    answer: permissions.permission,
+    status: 200,
+    errors: ["not_found", "forbidden", "permission_decided", "permission_expired", "permission_mismatch"],
   },
 
   // Jobs
@@ -979,6 +1027,30 @@ export const routes = define({
     secret: true,
     errors: ["forbidden", "not_found"],
   },
+  "tokens.update": {
+    method: "PATCH",
+    path: "/tokens/{token_id}",
+    summary: "Rename a token, take scopes away, or change the agents of a service token.",
+    tag: "tokens",
+    scope: "tokens:write",
+    body: organization.updateToken,
+    answer: organization.token,
+    status: 200,
+    errors: ["not_found", "forbidden", "token_ended"],
+  },
+  "tokens.rotate": {
+    method: "POST",
+    path: "/tokens/{token_id}/rotate",
+    summary: "Replace a token's secret; the old one goes on for as long as asked, by default not at all.",
+    tag: "tokens",
+    scope: "tokens:write",
+    body: organization.rotateToken,
+    answer: organization.createdToken,
+    status: 200,
+    idempotent: true,
+    secret: true,
+    errors: ["not_found", "forbidden", "token_ended"],
+  },
   "tokens.revoke": {
     method: "POST",
     path: "/tokens/{token_id}/revoke",
@@ -989,10 +1061,269 @@ export const routes = define({
     status: 200,
     errors: ["not_found", "forbidden"],
   },
+
+  // Signing in
+  "session.signIn": {
+    method: "POST",
+    path: "/session",
+    summary: "Sign in with email and password; the session comes as a cookie.",
+    tag: "session",
+    scope: null,
+    auth: "none",
+    body: signIn.signIn,
+    answer: signIn.signedIn,
+    status: 200,
+    errors: ["sign_in_refused", "too_many_attempts"],
+  },
+  "session.get": {
+    method: "GET",
+    path: "/session",
+    summary: "Who is signed in, in which organization, and the CSRF token of the session.",
+    tag: "session",
+    scope: null,
+    auth: "session",
+    answer: signIn.signedIn,
+    status: 200,
+  },
+  "session.signOut": {
+    method: "DELETE",
+    path: "/session",
+    summary: "Sign out: the session ends at once.",
+    tag: "session",
+    scope: null,
+    auth: "session",
+    ...none,
+    errors: ["csrf_refused"],
+  },
+  "session.switch": {
+    method: "POST",
+    path: "/session/organization",
+    summary: "Go on in another organization of the same person; the session gets a new id and a new cookie.",
+    tag: "session",
+    scope: null,
+    auth: "session",
+    body: signIn.switchOrganization,
+    answer: signIn.signedIn,
+    status: 200,
+    errors: ["csrf_refused", "not_found"],
+  },
+  "sessions.list": {
+    method: "GET",
+    path: "/sessions",
+    summary: "List one's own sessions, newest first.",
+    tag: "session",
+    scope: null,
+    auth: "session",
+    query: z.strictObject(page),
+    answer: signIn.sessionList,
+    status: 200,
+  },
+  "sessions.end": {
+    method: "DELETE",
+    path: "/sessions/{session_id}",
+    summary: "End one of one's own sessions.",
+    tag: "session",
+    scope: null,
+    auth: "session",
+    ...none,
+    errors: ["csrf_refused", "not_found"],
+  },
+  "sessions.endAll": {
+    method: "DELETE",
+    path: "/sessions",
+    summary: "Sign out everywhere: all of one's own sessions end at once, this one too.",
+    tag: "session",
+    scope: null,
+    auth: "session",
+    ...none,
+    errors: ["csrf_refused"],
+  },
+  "password.change": {
+    method: "POST",
+    path: "/password",
+    summary: "Change one's own password; all other sessions end, this one gets a new cookie.",
+    tag: "session",
+    scope: null,
+    auth: "session",
+    body: signIn.changePassword,
+    answer: signIn.signedIn,
+    status: 200,
+    errors: ["csrf_refused", "forbidden", "sign_in_refused", "too_many_attempts", "weak_password"],
+  },
+  "password.reset": {
+    method: "POST",
+    path: "/password/reset",
+    summary: "Set a password with a one-time link; all sessions of the person end.",
+    tag: "session",
+    scope: null,
+    auth: "none",
+    body: signIn.resetPassword,
+    ...none,
+    errors: ["link_invalid", "too_many_attempts", "weak_password"],
+  },
+  "passwordLinks.create": {
+    method: "POST",
+    path: "/password-links",
+    summary: "Make a one-time link with which a member sets a password; it is in this answer and nowhere else.",
+    tag: "session",
+    scope: "members:write",
+    body: signIn.createPasswordLink,
+    answer: signIn.passwordLink,
+    status: 201,
+    idempotent: true,
+    secret: true,
+    errors: ["not_found", "forbidden", "password_elsewhere"],
+  },
+  "invitations.list": {
+    method: "GET",
+    path: "/invitations",
+    summary: "List invitations, newest first.",
+    tag: "organization",
+    scope: "members:write",
+    query: z.strictObject({ ...page, state: z.enum(signIn.invitationStates).optional() }),
+    answer: signIn.invitationList,
+    status: 200,
+    errors: ["forbidden"],
+  },
+  "invitations.create": {
+    method: "POST",
+    path: "/invitations",
+    summary: "Invite somebody by email; the link is in this answer and nowhere else.",
+    tag: "organization",
+    scope: "members:write",
+    body: signIn.createInvitation,
+    answer: signIn.createdInvitation,
+    status: 201,
+    idempotent: true,
+    secret: true,
+    errors: ["forbidden", "not_found", "already_exists"],
+  },
+  "invitations.get": {
+    method: "GET",
+    path: "/invitations/{invitation_id}",
+    summary: "Retrieve an invitation, without its link.",
+    tag: "organization",
+    scope: "members:write",
+    answer: signIn.invitation,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "invitations.resend": {
+    method: "POST",
+    path: "/invitations/{invitation_id}/resend",
+    summary: "Make a new link for an open or expired invitation; the old one ends.",
+    tag: "organization",
+    scope: "members:write",
+    answer: signIn.createdInvitation,
+    status: 200,
+    idempotent: true,
+    secret: true,
+    errors: ["not_found", "forbidden", "invitation_closed"],
+  },
+  "invitations.revoke": {
+    method: "POST",
+    path: "/invitations/{invitation_id}/revoke",
+    summary: "Revoke an invitation; its link ends at once. Repeating it succeeds.",
+    tag: "organization",
+    scope: "members:write",
+    answer: signIn.invitation,
+    status: 200,
+    errors: ["not_found", "forbidden", "invitation_closed"],
+  },
+  "invitations.accept": {
+    method: "POST",
+    path: "/invitations/accept",
+    summary: "Accept an invitation with a password, and be signed in; somebody known gives the password he has.",
+    tag: "session",
+    scope: null,
+    auth: "none",
+    body: signIn.acceptInvitation,
+    answer: signIn.signedIn,
+    status: 200,
+    errors: ["link_invalid", "sign_in_refused", "too_many_attempts", "weak_password"],
+  },
+  "ssoConnections.list": {
+    method: "GET",
+    path: "/sso-connections",
+    summary: "List the organization's single sign-on connections. Secrets are never returned.",
+    tag: "organization",
+    scope: "organization:write",
+    query: z.strictObject(page),
+    answer: signIn.ssoConnectionList,
+    status: 200,
+    errors: ["forbidden"],
+  },
+  "ssoConnections.create": {
+    method: "POST",
+    path: "/sso-connections",
+    summary: "Add a connection to an OpenID Connect issuer.",
+    tag: "organization",
+    scope: "organization:write",
+    body: signIn.createSsoConnection,
+    answer: signIn.ssoConnection,
+    status: 201,
+    idempotent: true,
+    errors: ["forbidden", "slug_taken", "not_found"],
+  },
+  "ssoConnections.get": {
+    method: "GET",
+    path: "/sso-connections/{connection_id}",
+    summary: "Retrieve a single sign-on connection.",
+    tag: "organization",
+    scope: "organization:write",
+    answer: signIn.ssoConnection,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "ssoConnections.update": {
+    method: "PATCH",
+    path: "/sso-connections/{connection_id}",
+    summary: "Change a single sign-on connection; sessions that came by it end.",
+    tag: "organization",
+    scope: "organization:write",
+    body: signIn.updateSsoConnection,
+    answer: signIn.ssoConnection,
+    status: 200,
+    errors: ["not_found", "forbidden"],
+  },
+  "ssoConnections.delete": {
+    method: "DELETE",
+    path: "/sso-connections/{connection_id}",
+    summary: "Delete a single sign-on connection; sessions that came by it end.",
+    tag: "organization",
+    scope: "organization:write",
+    ...none,
+    errors: ["not_found", "forbidden"],
+  },
+  "sso.start": {
+    method: "GET",
+    path: "/sso/{slug}/start",
+    summary: "Send a browser to the issuer of the connection with that slug.",
+    tag: "session",
+    scope: null,
+    auth: "none",
+    query: z.strictObject({ return_to: signIn.returnPath.default("/") }),
+    status: 303,
+    errors: ["not_found", "sso_failed", "too_many_attempts"],
+  },
+  "sso.callback": {
+    method: "GET",
+    path: "/sso/{slug}/callback",
+    summary: "Where the issuer sends the browser back to; it leaves with a session.",
+    tag: "session",
+    scope: null,
+    auth: "none",
+    // Issuers add parameters of their own.
+    query: z.looseObject({ state: z.string().max(512).optional() }),
+    status: 303,
+    errors: ["sso_refused", "sso_failed"],
+  },
 });
 
 export type Routes = typeof routes;
 export type RouteName = keyof Routes;
+/** Routes that ask for no caller. */
+export type OpenRouteName = { [N in RouteName]: Routes[N] extends { auth: "none" } ? N : never }[RouteName];
 
 type Field<R, K extends string> = R extends { [P in K]: infer S } ? S : undefined;
 type Out<S> = S extends z.ZodType ? z.output<S> : undefined;

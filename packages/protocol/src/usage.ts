@@ -15,7 +15,7 @@ export type BudgetSubject = z.infer<typeof budgetSubject>;
 
 const micros = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const limit = micros.nullable();
-export const budgetAction = z.enum(["stop"]);
+export const budgetAction = z.enum(["stop", "ask"]);
 
 export const createBudget = z.strictObject({
   subject: budgetSubject,
@@ -24,7 +24,7 @@ export const createBudget = z.strictObject({
   limit_micros: limit.default(null),
   /** Input and output tokens together; also counts models without a known price. Null for no limit. */
   limit_tokens: limit.default(null),
-  /** At the limit: `stop` fails the run with `budget_exceeded`. */
+  /** At the limit: `stop` fails the run with `budget_exceeded`; `ask` lets it wait for an owner's or admin's decision. */
   action: budgetAction.default("stop"),
 });
 export type CreateBudget = z.output<typeof createBudget>;

@@ -3,7 +3,7 @@
 import { agentConfig, CallboardError, fromUuid, newId, toUuid } from "@callboard/protocol";
 import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
-import { Acts, Authenticator, Refusals } from "./access/index.ts";
+import { Acts, Authenticator, Refusals, sweepSessions } from "./access/index.ts";
 import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/index.ts";
 import { BudgetLedger, sweepReservations } from "./budgets/index.ts";
 import { sweepIdempotencyKeys } from "./calls/index.ts";
@@ -21,17 +21,23 @@ import {
   fileHandlers,
   type Handlers,
   type HttpServer,
+  invitationHandlers,
   jobHandlers,
   Metrics,
   modelHandlers,
   organizationHandlers,
+  permissionHandlers,
   runHandlers,
+  Site,
   Streams,
   serveEndpoints,
+  sessionHandlers,
+  ssoHandlers,
   threadHandlers,
   tokenHandlers,
   type World,
 } from "./http/index.ts";
+import { Issuers, Passwords, type SsoWorld, sweepIdentity } from "./identity/index.ts";
 import { errorFacts, type Logger } from "./log/index.ts";
 import {
   Connections,
@@ -47,7 +53,7 @@ import { guardedFetch } from "./net/index.ts";
 import { RunCommits, StartBatch, sweepDeltas } from "./runs/index.ts";
 import { Database, Lane, statement, Wakes } from "./storage/index.ts";
 import { ThreadDirectory } from "./threads/index.ts";
-import { loadTools } from "./tools/index.ts";
+import { loadTools, type ToolRegistry } from "./tools/index.ts";
 
 export type App = {
   database: Database;
@@ -57,6 +63,7 @@ export type App = {
   connections: Connections;
   engine: Engine;
   endpoints: EndpointRegistry;
+  tools: ToolRegistry;
   server: HttpServer;
   /** Ends in order: no new work, runs handed over, streams ended, connections closed. */
   stop(graceMs: number): Promise<void>;
@@ -80,7 +87,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const commitLane = new Lane(databaseUrl, onDatabaseError);
   const leaseLane = new Lane(databaseUrl, onDatabaseError);
   const keys = SecretKeys.parse(secretKey);
-  const tools = await loadTools(config);
+  const tools = await loadTools({ ...config, log });
   const endpoints = await EndpointRegistry.load({ folder: config.project, reload: config.reload, log });
   const prices = withPrices(config.prices);
 
@@ -126,14 +133,18 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       wheel: new Wheel(DELTA_MS),
       fetch: guardedFetch({ allowPrivate: config.allowPrivateNetwork }),
       maxFileBytes: config.maxFileBytes,
-      config: async ({ row, key }) =>
-        row.config !== null
-          ? agentConfig.parse(row.config) // it may have been stored before a setting existed
-          : directory.version(
-              key.organizationId,
-              fromUuid("agent", row.agent_id as string),
-              row.agent_version as number,
-            ),
+      config: async ({ row, key }) => {
+        const found =
+          row.config !== null
+            ? agentConfig.parse(row.config) // it may have been stored before a setting existed
+            : await directory.version(
+                key.organizationId,
+                fromUuid("agent", row.agent_id as string),
+                row.agent_version as number,
+              );
+        await tools.ready(found.tools.map(({ name }) => name));
+        return found;
+      },
       targets: async ({ key }, agentConfig) => {
         const found = await connections.resolve(key.organizationId, agentConfig.model);
         if (found.length === 0)
@@ -172,10 +183,22 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   };
   const endpointWorld: EndpointWorld = { ...world, endpoints, log };
   const jobs = new Jobs({ world: endpointWorld, worker: () => engine.worker() });
+  const site = new Site({ publicUrl: config.publicUrl, proxies: config.proxies });
+  const identity: SsoWorld & { keys: SecretKeys } = {
+    database,
+    wakes,
+    keys,
+    refusals,
+    passwords: new Passwords(),
+    rules: config.session,
+    publicUrl: () => site.publicUrl,
+    issuers: new Issuers({ keys, allowPrivate: config.allowPrivateNetwork }),
+  };
   const stopping = new AbortController();
   const handlers: Handlers = {
     ...threadHandlers(world),
     ...runHandlers(world),
+    ...permissionHandlers(world),
     ...jobHandlers({ database, jobs, refusals, streams }),
     ...fileHandlers(world),
     ...documentHandlers({ database, acts }),
@@ -184,14 +207,20 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     ...organizationHandlers({ sql: database, acts, wakes }),
     ...budgetHandlers({ sql: database, acts, wakes, agents, now }),
     ...tokenHandlers({ sql: database, acts, wakes }),
+    ...sessionHandlers({ acts, authenticator, identity, site }),
+    ...invitationHandlers({ acts, identity }),
+    ...ssoHandlers({ acts, sso: identity, site }),
   };
   const api: Hono<{ Bindings: HttpBindings }> | null =
-    config.role === "worker" ? null : createApi(handlers, { database, authenticator, refusals, keys, log, metrics });
+    config.role === "worker"
+      ? null
+      : createApi(handlers, { database, authenticator, site, refusals, keys, log, metrics });
   let calls: ReturnType<typeof serveEndpoints> | undefined;
   if (api !== null) {
     const lease = () => engine.lease();
     calls = serveEndpoints(api, {
       world: endpointWorld,
+      site,
       jobs,
       lease,
       stopping: stopping.signal,
@@ -202,7 +231,15 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   }
   let serving = true;
   const ready = async () => serving && (await database.row(ping).then(Boolean, () => false));
-  const server = createServer({ api, metrics, log, endpoints, ready });
+  const socket = createServer({ api, metrics, log, endpoints, ready });
+  const server: HttpServer = {
+    ...socket,
+    async listen(port, host) {
+      const actual = await socket.listen(port, host);
+      site.listening(host, actual);
+      return actual;
+    },
+  };
 
   await wakes.start();
   await engine.start();
@@ -217,6 +254,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     connections,
     engine,
     endpoints,
+    tools,
     server,
     async stop(graceMs) {
       serving = false;
@@ -229,6 +267,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       await jobs.stop();
       await engine.stop(left());
       commits.stop();
+      await tools.stop();
       await closing;
       await calls?.settled();
       // Not before: requests that are still open may wait for runs that others go on with now.
@@ -254,6 +293,8 @@ async function sweep(database: Database, log: Logger): Promise<void> {
     await sweepJobs(database);
     await sweepDeltas(database);
     await sweepReservations(database);
+    await sweepSessions(database);
+    await sweepIdentity(database);
   } catch (error) {
     log.warn({ error: errorFacts(error) }, "old rows could not be removed");
   }

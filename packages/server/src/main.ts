@@ -1,12 +1,15 @@
 /** Starting and stopping: read the settings, open the database, build the app, listen, wait for the end. */
+import { randomUUID } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type App, createApp } from "./app.ts";
 import { type Config, loadConfig } from "./config/index.ts";
 import type { LoadedEndpoint } from "./endpoints/index.ts";
+import { operatorLink, operatorPassword, Passwords } from "./identity/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
 import { SecretKeys } from "./models/index.ts";
 import {
+  type AgentInFile,
   applyAgents,
   applyModels,
   type Credentials,
@@ -15,7 +18,7 @@ import {
   localCredentials,
   writeCredentials,
 } from "./project/index.ts";
-import { Database, migrate, startPostgres } from "./storage/index.ts";
+import { Database, embeddedUrl, migrate, startPostgres, Wakes } from "./storage/index.ts";
 
 export { type AuditedOrganization, auditHeads, auditVerify } from "./operator.ts";
 /** Agents in files, for the command line. */
@@ -26,6 +29,7 @@ export {
   type FoundAgent,
   loadAgents,
   planAgents,
+  publishAll,
   withoutFile,
 } from "./project/index.ts";
 
@@ -47,7 +51,7 @@ export async function startDev(): Promise<void> {
     await migrate(databaseUrl);
     const app = await createApp(config, databaseUrl, await localKey(config), log);
     const port = await app.server.listen(config.port, config.host);
-    await prepare(app, config, `http://${config.host}:${port}`);
+    await prepare(app, config, `http://${config.host}:${port}`, log);
     endOnSignals(app, config, log, async () => postgres?.stop());
     postgres?.onExit((exit) => log.error({ exit }, "PostgreSQL ended by itself"));
   } catch (error) {
@@ -87,6 +91,42 @@ export async function adminInit(plan: {
   }
 }
 
+/** `callboard admin set-password`: the operator's word. @throws CallboardError for nobody, and for a weak password */
+export function adminPassword(email: string, password: string): Promise<{ user_id: string }> {
+  return asOperator(async ({ database, wakes }) => {
+    const user = await operatorPassword({ database, wakes, passwords: new Passwords() }, email, password);
+    return { user_id: user };
+  });
+}
+
+/** `callboard admin set-password --link`. */
+export function adminPasswordLink(email: string): Promise<{ url: string; expires_at: string }> {
+  return asOperator(async ({ database, config }) => {
+    const publicUrl = config.publicUrl ?? `http://${config.host}:${config.port}`;
+    const { url, expires_at } = await operatorLink({ database, publicUrl: () => publicUrl }, email);
+    return { url, expires_at };
+  });
+}
+
+type Operator = { database: Database; wakes: Wakes; config: Config };
+
+/** Work on the database at DATABASE_URL, else on the one that `npm start` runs in the data folder. */
+async function asOperator<T>(work: (operator: Operator) => Promise<T>): Promise<T> {
+  const config = await loadConfig(process.env, "dev");
+  const databaseUrl = config.databaseUrl ?? (await embeddedUrl(join(config.dataDir, "postgres")));
+  await migrate(databaseUrl);
+  const database = new Database({ connectionString: databaseUrl, poolSize: 2 });
+  // Servers that run are told at once.
+  const wakes = new Wakes(databaseUrl, randomUUID(), () => undefined);
+  await wakes.start();
+  try {
+    return await work({ database, wakes, config });
+  } finally {
+    await wakes.close();
+    await database.close();
+  }
+}
+
 /** The key that encrypts secrets: the operator's, or one made on the first start and kept in the data folder. */
 async function localKey(config: Config): Promise<string> {
   if (config.secretKey !== undefined) return config.secretKey;
@@ -101,7 +141,7 @@ async function localKey(config: Config): Promise<string> {
   }
 }
 
-async function prepare(app: App, config: Config, baseUrl: string): Promise<void> {
+async function prepare(app: App, config: Config, baseUrl: string, log: Logger): Promise<void> {
   const local = await localCredentials(app.database, config.dataDir, baseUrl);
   if (local === undefined) {
     process.stdout.write(
@@ -111,15 +151,30 @@ async function prepare(app: App, config: Config, baseUrl: string): Promise<void>
   }
   const caller = await app.authenticator.authenticate(`Bearer ${local.credentials.token}`);
   await applyModels(app, caller, config.models);
-  const agents = config.project === null ? {} : await applyAgents(app, caller, await loadAgents(config.project));
+  const files = config.project === null ? [] : await applicable(app, await loadAgents(config.project), log);
+  const agents = await applyAgents(app, caller, files);
   const credentials = { ...local.credentials, agents };
   await writeCredentials(config.dataDir, credentials);
   greet(credentials, config, local.fresh, app.endpoints.list());
 }
 
+/** Without the agents whose tools a server elsewhere would have and did not tell: they stay as they were. */
+async function applicable({ tools }: App, files: AgentInFile[], log: Logger): Promise<AgentInFile[]> {
+  await tools.ready(files.flatMap(({ draft }) => draft.tools.map(({ name }) => name)));
+  return files.filter(({ slug, draft }) => {
+    const reason = draft.tools.map(({ name }) => tools.missing(name)).find((why) => why !== undefined);
+    if (reason !== undefined) log.warn({ agent: slug, reason }, "an agent of the project is not applied");
+    return reason === undefined;
+  });
+}
+
 function greet(credentials: Credentials, config: Config, fresh: boolean, endpoints: readonly LoadedEndpoint[]): void {
   const { base_url: baseUrl, token, agents } = credentials;
-  const agent = "ticket-triage" in agents ? "ticket-triage" : (Object.keys(agents)[0] ?? "<agent>");
+  const isDesk = "ticket-triage" in agents;
+  const agent = isDesk ? "ticket-triage" : (Object.keys(agents)[0] ?? "<agent>");
+  const words = isDesk
+    ? "Since the update our card reader only shows E-17 and we cannot take cards."
+    : "Hello, what can you do for me?";
   const model = config.models[0];
   const isDemo = model?.kind === "demo";
   const shown = fresh ? token : "$CALLBOARD_TOKEN";
@@ -141,7 +196,7 @@ function greet(credentials: Credentials, config: Config, fresh: boolean, endpoin
       : [`    export CALLBOARD_TOKEN=$(node -p 'require("${join(config.dataDir, "credentials.json")}").token')`]),
     `    curl -s ${baseUrl}/api/v1/agents/${agent}/threads -H "Authorization: Bearer ${shown}" \\`,
     `      -H "Content-Type: application/json" \\`,
-    `      -d '{"input":{"type":"user.message","text":"Since the update our card reader only shows E-17 and we cannot take cards."}}'`,
+    `      -d '{"input":{"type":"user.message","text":"${words}"}}'`,
     "",
     "  Then follow the thread it answers with:",
     "",

@@ -143,16 +143,16 @@ describe("an agent without a file", () => {
 });
 
 describe("apply refuses", () => {
-  test("an agent that the server cannot publish, and says which were written", async () => {
+  test("an agent that the server cannot publish, after the others, and says which were written", async () => {
     const { run } = await desk({
       "agents/good.ts": agentText({ name: "Good" }),
-      "agents/wrong.ts": agentText({ name: "Wrong", tools: ["not_here"] }),
+      "agents/a-wrong.ts": agentText({ name: "Wrong", tools: ["not_here"] }),
     });
     const { code, stdout, stderr } = await run("apply");
     expect(code).toBe(1);
-    expect(stdout).toContain("created good\ncreated wrong\npublished good: version 1\n");
-    expect(stderr).toContain("draft_invalid: agent wrong: tools[0].name: there is no tool not_here on this server");
-    expect((await run("plan")).stdout).toContain("~ wrong: publish as version 1\n");
+    expect(stdout).toContain("created a-wrong\ncreated good\npublished good: version 1\n");
+    expect(stderr).toContain("draft_invalid: agent a-wrong: tools[0].name: there is no tool not_here on this server");
+    expect((await run("plan")).stdout).toContain("~ a-wrong: publish as version 1\n");
   });
 
   test("files that cannot be loaded, all by name", async () => {

@@ -1,15 +1,32 @@
 /** Commands that are the server, or work on its database. They alone load it. */
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 import { printFields, printJson } from "../output.ts";
 
+type PasswordOptions = { email: string; link?: boolean; json?: boolean };
 type InitOptions = { email: string; organization: string; name?: string; json?: boolean };
+
+/** The first line of standard input: a password in an argument would stay in the shell's history. */
+async function readSecret(): Promise<string> {
+  if (process.stdin.isTTY) process.stderr.write("Password (shown as you type; or pipe it in): ");
+  let text = "";
+  for await (const chunk of process.stdin.setEncoding("utf8")) {
+    text += chunk;
+    if (text.includes("\n")) break;
+  }
+  const [line = ""] = text.split(/\r?\n/);
+  if (line === "") throw new UsageError("expected a password on standard input, or --link");
+  return line;
+}
 
 export function addServerCommands(program: Command, env: NodeJS.ProcessEnv): void {
   program
     .command("dev")
-    .description("start a local server with its own database and an example project")
+    .description("start a local server with its own database, and the project in this folder or an example")
     .action(async () => {
+      // Only here: a server in production gets its settings from whoever runs it.
+      if (existsSync(".env")) process.loadEnvFile(".env");
       const { startDev } = await import("@callboard/server");
       await startDev();
     });
@@ -22,9 +39,21 @@ export function addServerCommands(program: Command, env: NodeJS.ProcessEnv): voi
       await startServe();
     });
 
-  program
-    .command("admin")
-    .description("prepare a database")
+  const admin = program.command("admin").description("the operator's own acts, on the database itself");
+  admin
+    .command("set-password")
+    .description("set somebody's password, read from standard input, or print a link for it")
+    .requiredOption("--email <email>", "whose password")
+    .option("--link", "print a one-time link with which the person sets it")
+    .action(async (_: PasswordOptions, command: Command) => {
+      const { email, link, json } = command.optsWithGlobals<PasswordOptions>();
+      const { adminPassword, adminPasswordLink } = await import("@callboard/server");
+      const made = link === true ? await adminPasswordLink(email) : await adminPassword(email, await readSecret());
+      if (json) printJson(made);
+      else printFields(made);
+    });
+
+  admin
     .command("init")
     .description("create an organization, its owner and a token in the database at DATABASE_URL")
     .requiredOption("--email <email>", "the owner's address")

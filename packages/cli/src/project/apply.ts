@@ -37,10 +37,11 @@ export async function applyPlans(
       if (plan.publish) toPublish.push({ slug, revision });
     }
   }
-  for (const { slug, revision } of toPublish) {
+  const { publishAll } = await import("@callboard/server");
+  await publishAll(toPublish, async ({ slug, revision }) => {
     const { version } = await client.agents.publish(slug, { ifRevision: revision });
     report({ slug, did: "published", note: `version ${version}` });
-  }
+  });
   for (const plan of plans) {
     if (plan.action === "delete" || plan.action === "unpublish") report(await takeAway(client, plan));
   }

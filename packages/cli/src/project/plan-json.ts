@@ -2,7 +2,7 @@
 import type { AgentPlan, FoundAgent } from "@callboard/server";
 
 /** The same plan gives the same JSON. `left` are agents without a file that stay. */
-export function toJson(plans: readonly AgentPlan[], left: readonly FoundAgent[]) {
+export function toJson(plans: readonly AgentPlan[], left: readonly FoundAgent[]): Record<string, unknown> {
   return {
     changed: plans.some(({ action }) => action !== "none"),
     agents: plans.map((plan) => {

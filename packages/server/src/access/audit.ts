@@ -14,17 +14,22 @@ import {
   type RequestId,
   type RouteQuery,
   toUuid,
+  type UserId,
 } from "@callboard/protocol";
 import { decodeCursor, type Sql, statement, type Transaction, toPage } from "../storage/index.ts";
 import { type AuditRow, auditBatch, insertEntries } from "./audit-batch.ts";
 import { type Caller, principalId } from "./caller.ts";
 import type { Grant } from "./grant.ts";
 
-/** Who acted: a caller, the operator at the server's own command line, or whoever held a token that had ended. */
+/**
+ * Who acted: a caller, the operator at the server's own command line, whoever held a token that had ended, or somebody
+ * at the door of the organization `personOf`, with no caller yet: `userId` is null until he has proved who he is.
+ */
 export type Actor =
   | { readonly caller: Caller }
   | { readonly operatorOf: OrganizationId }
-  | { readonly organizationId: OrganizationId; readonly kind: "user" | "service"; readonly id: string };
+  | { readonly organizationId: OrganizationId; readonly kind: "user" | "service"; readonly id: string }
+  | { readonly personOf: OrganizationId; readonly userId: UserId | null };
 
 export type NewEntry = {
   readonly actor: Actor;
@@ -71,6 +76,9 @@ export function actorOf(actor: Actor): {
   id: string | null;
 } {
   if ("operatorOf" in actor) return { organizationId: actor.operatorOf, kind: "operator", id: null };
+  if ("personOf" in actor) {
+    return { organizationId: actor.personOf, kind: actor.userId === null ? "anonymous" : "user", id: actor.userId };
+  }
   if (!("caller" in actor)) return actor;
   const { caller } = actor;
   return { organizationId: caller.organizationId, kind: caller.kind, id: principalId(caller) };

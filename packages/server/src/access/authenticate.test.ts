@@ -1,7 +1,8 @@
-import { type CallboardError, newId, type TokenId, toUuid } from "@callboard/protocol";
+import { type CallboardError, newId, toUuid } from "@callboard/protocol";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type Sql, statement } from "../storage/index.ts";
 import { Authenticator } from "./authenticate.ts";
+import type { CredentialId } from "./caller.ts";
 import { manageMembers, manageTokens } from "./decide.ts";
 import { createWorld, requestId, type World } from "./fixture.ts";
 import { removeMember, updateMember } from "./people.ts";
@@ -237,7 +238,7 @@ describe("an act with rights that have ended meanwhile", () => {
 
 describe("the time of last use", () => {
   const read = statement("test.last-used", "select last_used_at from tokens where id = $1");
-  const lastUsed = async (tokenId: TokenId) =>
+  const lastUsed = async (tokenId: CredentialId) =>
     (await world.database.row<{ last_used_at: string | null }>(read, [toUuid(tokenId)]))?.last_used_at;
 
   test("is written when the authenticator is flushed, at most once a minute", async () => {

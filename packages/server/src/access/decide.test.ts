@@ -1,6 +1,6 @@
 import { type CallboardError, newId, type Role, type Scope, scopes } from "@callboard/protocol";
 import { describe, expect, test } from "vitest";
-import type { Caller } from "./caller.ts";
+import { type Caller, principalId } from "./caller.ts";
 import * as decide from "./decide.ts";
 
 const organizationId = newId("organization");
@@ -159,6 +159,7 @@ describe("a thread", () => {
   const me = caller("member");
   const facts = (more: Partial<decide.ThreadFacts> = {}): decide.ThreadFacts => ({
     id: newId("thread"),
+    agentId: null,
     createdByKind: "user",
     createdById: newId("user"),
     attributedUserId: null,
@@ -173,7 +174,7 @@ describe("a thread", () => {
 
   test("of a service token is seen by that token and not by another one", () => {
     const bot = service();
-    const thread = facts({ createdByKind: "service", createdById: bot.tokenId });
+    const thread = facts({ createdByKind: "service", createdById: principalId(bot) });
     expect(read(bot, thread)).toBe("granted");
     expect(read(service(), thread)).toBe("not_found");
     expect(read(me, thread)).toBe("not_found");
@@ -295,7 +296,7 @@ describe("a job", () => {
   const jobOf = (who: Caller): decide.JobFacts => ({
     id: newId("job"),
     createdByKind: who.kind,
-    createdById: who.userId ?? who.tokenId,
+    createdById: principalId(who),
   });
 
   test("is there for its creator and for admins, who are told apart", () => {

@@ -8,7 +8,7 @@
  * D1: a thing of another organization and a thing that is not there get the same refusal, because both
  *     arrive here as `undefined`: every query names the caller's organization.
  * D2: guests read; they start, send and change nothing.
- * D3: service tokens manage nothing; they see their listed agents only.
+ * D3: service tokens manage nothing; they see their listed agents only, and threads of those agents.
  */
 import {
   type AccessMode,
@@ -39,6 +39,8 @@ export type AgentFacts = {
 
 export type ThreadFacts = {
   readonly id: ThreadId;
+  /** Null for one without an agent. */
+  readonly agentId: AgentId | null;
   readonly createdByKind: "user" | "service";
   readonly createdById: UserId | TokenId;
   readonly attributedUserId: UserId | null;
@@ -79,6 +81,10 @@ function admits(person: Person, agent: AgentFacts): boolean {
 /** Whether a person may use a published agent. Being an admin does not invite. */
 const mayUse = (person: Person, agent: AgentFacts): boolean => person.role !== "guest" && admits(person, agent);
 
+/** D3: whether an agent, and what was done with it, is there for this caller; null is work without an agent. */
+export const reachesAgent = (caller: Caller, agentId: AgentId | null): boolean =>
+  caller.kind === "user" || agentId === null || caller.agentIds?.has(agentId) === true;
+
 /**
  * The agent, if it exists for this caller at all.
  *
@@ -86,7 +92,7 @@ const mayUse = (person: Person, agent: AgentFacts): boolean => person.role !== "
  */
 export function seeAgent(caller: Caller, agent: AgentFacts | undefined): AgentFacts {
   if (agent === undefined) throw notFound("agent");
-  if (caller.kind === "service" && !caller.agentIds?.has(agent.id)) throw notFound("agent");
+  if (!reachesAgent(caller, agent.id)) throw notFound("agent");
   return agent;
 }
 
@@ -194,6 +200,7 @@ export type ThreadDecision<V extends "thread.read" | "thread.write"> = {
 };
 
 function sightOf(caller: Caller, thread: ThreadFacts): "as its own" | "as admin" | "none" {
+  if (!reachesAgent(caller, thread.agentId)) return "none";
   const created = thread.createdByKind === caller.kind && thread.createdById === principalId(caller);
   const attributed = caller.userId !== null && thread.attributedUserId === caller.userId;
   if (created || attributed) return "as its own";
@@ -246,23 +253,21 @@ const isListed = (caller: Caller, facts: PermissionFacts): boolean =>
     if (caller.userId === null) return false;
     if (approver === "caller") return caller.userId === facts.requesterUserId;
     if (approver === "owner") return caller.userId === facts.ownerId;
+    if (approver === "admins") return isAdmin(caller);
     return caller.groups.some(({ slug }) => approver === `group:${slug}`);
   });
 
-/** A service token knows nothing of agents that are not its own any more. */
-const reaches = (caller: Caller, { agentId }: PermissionFacts): boolean =>
-  caller.agentIds === null || agentId === null || caller.agentIds.has(agentId);
-
 /** Whether this caller is one of those who may decide. */
 export const mayDecide = (caller: Caller, facts: PermissionFacts): boolean =>
+  caller.scopes.has("threads:write") &&
   caller.role !== "guest" &&
-  reaches(caller, facts) &&
+  reachesAgent(caller, facts.agentId) &&
   isListed(caller, facts) &&
   !(facts.notRequester && isRequester(caller, facts));
 
 /** It is in the caller's inbox: asked on the caller's behalf, or of the caller among others. */
 const isConcerned = (caller: Caller, facts: PermissionFacts): boolean =>
-  reaches(caller, facts) && (isRequester(caller, facts) || isListed(caller, facts));
+  reachesAgent(caller, facts.agentId) && (isRequester(caller, facts) || isListed(caller, facts));
 
 /** Which requests a list shows is part of its query; the same rules as `isConcerned`. @throws insufficient_scope */
 export function listPermissions(caller: Caller): Grant<"permission.list"> {
@@ -429,6 +434,17 @@ export function manageOrganization(caller: Caller): Grant<"organization.manage">
   requireScope(caller, "organization:write");
   requireAdmin(caller, "change the organization");
   return grant("organization.manage", caller, null);
+}
+
+/**
+ * Owners alone: whoever chooses the issuer decides who everybody is, owners too.
+ *
+ * @throws insufficient_scope, forbidden
+ */
+export function manageSso(caller: Caller): Grant<"sso.manage"> {
+  requireScope(caller, "organization:write");
+  if (caller.role !== "owner") throw forbidden("only owners may manage single sign-on");
+  return grant("sso.manage", caller, null);
 }
 
 /** Admins, and service tokens that an admin gave the scope. @throws insufficient_scope, forbidden */

@@ -31,6 +31,7 @@ export type Verbs = {
   "models.read": null;
   "models.manage": null;
   "organization.manage": null;
+  "sso.manage": null;
   "audit.read": null;
   "usage.read": null;
   "budgets.read": null;

@@ -2,8 +2,9 @@
 export { type ActRequest, Acts } from "./acts.ts";
 export { type Actor, audit, listAudit, type NewEntry } from "./audit.ts";
 export { auditedOrganizations, auditHead, checkAudit } from "./audit-check.ts";
-export { Authenticator, type AuthenticatorOptions, RefusedToken } from "./authenticate.ts";
-export { type Caller, principalId, scopeOf } from "./caller.ts";
+export { Authenticator, type AuthenticatorOptions } from "./authenticate.ts";
+export { type Caller, type CredentialId, principalId, scopeOf } from "./caller.ts";
+export { RefusedToken } from "./credentials.ts";
 export {
   type AgentFacts,
   attributeTo,
@@ -24,12 +25,14 @@ export {
   manageMembers,
   manageModels,
   manageOrganization,
+  manageSso,
   manageTokens,
   mayDecide,
   overseeDocuments,
   type PermissionFacts,
   type Person,
   rawRun,
+  reachesAgent,
   readAgent,
   readAudit,
   readBudgets,
@@ -72,5 +75,32 @@ export {
   updateOrganization,
 } from "./people.ts";
 export { Refusals, type RefusalsOptions, toTarget } from "./refusals.ts";
+export { outranks, requireOutranks } from "./roles.ts";
+export { isSecret, newSecret, randomDigits, secretDigest } from "./secret.ts";
+export {
+  type Client,
+  currentSession,
+  listSessions,
+  type OpenedSession,
+  openSession,
+  replaceSession,
+  requireSession,
+  revokeOfConnection,
+  revokeOfPassword,
+  revokeSession,
+  revokeSessions,
+  type SessionRules,
+  signOut,
+  sweepSessions,
+} from "./sessions.ts";
 export { invalidRequest, requireStorable } from "./storable.ts";
-export { createToken, hasToken, issueToken, listTokens, revokeToken, type TokenPlan } from "./tokens.ts";
+export {
+  createToken,
+  hasToken,
+  issueToken,
+  listTokens,
+  revokeToken,
+  rotateToken,
+  type TokenPlan,
+  updateToken,
+} from "./tokens.ts";

@@ -24,6 +24,7 @@ import type { Person } from "./decide.ts";
 import { type AccessWakes, accessChanged } from "./epoch.ts";
 import type { Grant } from "./grant.ts";
 import { decideMemberChange, requireOutranks } from "./roles.ts";
+import { revokeOfMember } from "./sessions.ts";
 import { requireStorable } from "./storable.ts";
 
 type Page = { limit: number; cursor?: string | undefined };
@@ -256,6 +257,7 @@ export async function updateMember(
   const suspended = body.suspended ?? member.suspended;
   if (role !== "owner" || suspended) await keepAnOwner(tx, organizationId, member);
   await tx.run(change, [toUuid(organizationId), toUuid(member.user_id), role, suspended]);
+  if (suspended && !member.suspended) await revokeOfMember(tx, organizationId, member.user_id);
   await audit(tx, {
     actor: { caller },
     action: "member.update",

@@ -13,7 +13,8 @@ describe("a token's secret", () => {
   });
 
   test("is recognised as one", () => {
-    for (let i = 0; i < 200; i++) expect(isSecret(newSecret(i % 2 === 0 ? "personal" : "service"))).toBe(true);
+    for (let i = 0; i < 200; i++)
+      expect(isSecret(newSecret(i % 2 === 0 ? "personal" : "service"), "personal", "service")).toBe(true);
   });
 
   test("with one changed character is not one any more", () => {
@@ -21,13 +22,18 @@ describe("a token's secret", () => {
       fc.property(fc.nat(52), fc.constantFrom(..."0Aaz9Z_-\u0000é "), (at, character) => {
         const secret = newSecret("personal");
         fc.pre(secret[at] !== character);
-        expect(isSecret(secret.slice(0, at) + character + secret.slice(at + 1))).toBe(false);
+        expect(isSecret(secret.slice(0, at) + character + secret.slice(at + 1), "personal")).toBe(false);
       }),
     );
   });
 
   test("is told from any other text", () => {
-    fc.assert(fc.property(fc.string(), (text) => !isSecret(text)));
+    fc.assert(
+      fc.property(
+        fc.string(),
+        (text) => !isSecret(text, "personal", "service", "session", "invitation", "passwordLink"),
+      ),
+    );
     for (const text of [
       "",
       "cbp_",
@@ -35,7 +41,7 @@ describe("a token's secret", () => {
       `${newSecret("personal")}\n`,
       ` ${newSecret("service")}`,
     ]) {
-      expect(isSecret(text)).toBe(false);
+      expect(isSecret(text, "personal", "service")).toBe(false);
     }
   });
 

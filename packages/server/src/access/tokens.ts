@@ -1,4 +1,9 @@
-/** Tokens: made, listed, revoked. The secret leaves in the answer that makes it; the database has its hash. */
+/**
+ * Tokens: made, listed, changed, rotated, revoked. A secret leaves in the answer that makes it; the database has its hash.
+ *
+ * T1: a token never gains scopes; whoever gets to see its secret has all of them already.
+ * T2: a personal token's secret is seen by its person alone, whoever else may manage it.
+ */
 import {
   type AgentId,
   scopes as allScopes,
@@ -11,10 +16,12 @@ import {
   parseId,
   type RequestId,
   type Role,
+  type RotateToken,
   type Scope,
   type Token,
   type TokenId,
   toUuid,
+  type UpdateToken,
   type UserId,
 } from "@callboard/protocol";
 import { decodeCursor, LAST_UUID, type Sql, statement, type Transaction, toPage } from "../storage/index.ts";
@@ -24,7 +31,7 @@ import { isAdmin } from "./decide.ts";
 import { type AccessWakes, accessChanged } from "./epoch.ts";
 import type { Grant } from "./grant.ts";
 import { requireOutranks } from "./roles.ts";
-import { newSecret, secretHash, shownPrefix, type TokenKind } from "./secret.ts";
+import { newSecret, secretDigest, shownPrefix, type TokenKind } from "./secret.ts";
 import { invalidRequest, requireStorable } from "./storable.ts";
 
 const DAY_MS = 86_400_000;
@@ -45,7 +52,9 @@ const insertAgents = statement(
    select a.organization_id, $2, a.id from agents a where a.organization_id = $1 and a.id = any($3::uuid[])`,
 );
 const columns = `t.id, t.kind, t.label, t.user_id, t.prefix, t.scopes, t.may_attribute, t.created_at, t.expires_at,
-  t.last_used_at, t.revoked_at,
+  t.last_used_at, t.rotated_at, t.revoked_at,
+  case when t.previous_until > now() then t.previous_until end as previous_secret_until,
+  t.expires_at <= now() as expired,
   array(select agent_id from token_agents ta
          where ta.organization_id = t.organization_id and ta.token_id = t.id order by agent_id)::text[] as agent_ids`;
 const get = statement(
@@ -69,6 +78,27 @@ const revoke = statement(
   "update tokens set revoked_at = now() where organization_id = $1 and id = $2 and revoked_at is null",
 );
 
+const change = statement(
+  "tokens.update",
+  "update tokens set label = $3, scopes = $4, may_attribute = $5 where organization_id = $1 and id = $2",
+);
+const removeAgents = statement(
+  "tokens.remove-agents",
+  "delete from token_agents where organization_id = $1 and token_id = $2",
+);
+// Without days of its own a token lives on for as long as it was given at first; null days mean for ever.
+const rotate = statement(
+  "tokens.rotate",
+  `update tokens
+      set hash = $3, prefix = $4, secret_version = secret_version + 1,
+          previous_hash = case when $5::integer > 0 then hash end,
+          previous_until = case when $5::integer > 0 then now() + make_interval(secs => $5) end,
+          expires_at = case when $6 then now() + make_interval(days => $7)
+                            else now() + (expires_at - coalesce(rotated_at, created_at)) end,
+          rotated_at = now()
+    where organization_id = $1 and id = $2`,
+);
+
 type Row = {
   id: string;
   kind: TokenKind;
@@ -81,7 +111,10 @@ type Row = {
   created_at: string;
   expires_at: string | null;
   last_used_at: string | null;
+  rotated_at: string | null;
+  previous_secret_until: string | null;
   revoked_at: string | null;
+  expired: boolean | null;
 };
 
 const toToken = (row: Row): Token => ({
@@ -96,6 +129,8 @@ const toToken = (row: Row): Token => ({
   created_at: row.created_at,
   expires_at: row.expires_at,
   last_used_at: row.last_used_at,
+  rotated_at: row.rotated_at,
+  previous_secret_until: row.previous_secret_until,
   revoked_at: row.revoked_at,
 });
 
@@ -133,16 +168,13 @@ export async function issueToken(
     plan.userId === null ? null : toUuid(plan.userId),
     plan.label,
     shownPrefix(secret),
-    Buffer.from(secretHash(secret), "base64"),
+    secretDigest(secret),
     plan.scopes,
     plan.mayAttribute,
     plan.createdBy === null ? null : toUuid(plan.createdBy),
     plan.expiresAtMs === null ? null : new Date(plan.expiresAtMs).toISOString(),
   ]);
-  const agents = [...new Set(plan.agentIds)];
-  const found = agents.length === 0 ? 0 : await tx.run(insertAgents, [...key, agents.map(toUuid)]);
-  if (found !== agents.length)
-    throw new CallboardError("not_found", "agent_ids: there is no such agent for this caller");
+  const agents = await addAgents(tx, key, plan.agentIds);
   await audit(tx, {
     actor,
     action: "token.create",
@@ -153,6 +185,14 @@ export async function issueToken(
   });
   const row = (await tx.row<Row>(get, key)) as Row; // inserted above
   return { token: toToken(row), secret };
+}
+
+/** Lists agents with a service token. @throws not_found when one is not in the organization */
+async function addAgents(tx: Transaction, key: string[], agentIds: readonly AgentId[]): Promise<AgentId[]> {
+  const agents = [...new Set(agentIds)];
+  const found = agents.length === 0 ? 0 : await tx.run(insertAgents, [...key, agents.map(toUuid)]);
+  if (found === agents.length) return agents;
+  throw new CallboardError("not_found", "agent_ids: there is no such agent for this caller");
 }
 
 /**
@@ -192,7 +232,7 @@ export async function createToken(
   );
 }
 
-function refuseServiceFields(body: CreateToken): void {
+function refuseServiceFields(body: Pick<UpdateToken, "agent_ids" | "may_attribute">): void {
   const message = "expected only with kind service: a personal token acts as its user";
   const fields = (["agent_ids", "may_attribute"] as const)
     .filter((path) => body[path] !== undefined)
@@ -203,11 +243,14 @@ function refuseServiceFields(body: CreateToken): void {
 /** What was asked for, or the usual scopes as far as the maker has them. */
 function decideScopes(caller: Caller, body: CreateToken): Scope[] {
   if (body.scopes === undefined) return defaultScopes[body.kind].filter((scope) => caller.scopes.has(scope));
-  const beyond = body.scopes.filter((scope) => !caller.scopes.has(scope));
-  if (beyond.length > 0) {
-    throw new CallboardError("forbidden", `a token gives no more than it has: this one lacks ${beyond.join(", ")}`);
-  }
+  refuseBeyond(caller, body.scopes);
   return [...new Set(body.scopes)];
+}
+
+function refuseBeyond(caller: Caller, scopes: readonly Scope[]): void {
+  const beyond = scopes.filter((scope) => !caller.scopes.has(scope));
+  if (beyond.length === 0) return;
+  throw new CallboardError("forbidden", `a token gives no more than it has: this one lacks ${beyond.join(", ")}`);
 }
 
 /** Newest first: one's own, for owners and admins all; a service token sees itself. @throws invalid_request */
@@ -229,6 +272,28 @@ export async function listTokens(
   return toPage(rows, page.limit, (row) => row.id, toToken);
 }
 
+type Found = { readonly key: string[]; readonly token: Token; readonly isOwn: boolean; readonly ended: boolean };
+
+/** The token, if the caller may manage it. @throws not_found for one it may not see, forbidden */
+async function find(tx: Transaction, caller: Caller, tokenId: string): Promise<Found> {
+  const id = parseId("token", tokenId);
+  const key = id && [toUuid(caller.organizationId), toUuid(id)];
+  const row = key && (await tx.row<Row & { role: Role | null }>(get, key));
+  const notFound = () => new CallboardError("not_found", "there is no such token for this caller");
+  if (key === undefined || row === undefined) throw notFound();
+  const token = toToken(row);
+  const isOwn = token.id === caller.tokenId || (token.user_id !== null && token.user_id === caller.userId);
+  if (!isOwn && !isAdmin(caller)) throw notFound();
+  if (!isOwn && row.role !== null) requireOutranks(caller.role, row.role);
+  return { key, token, isOwn, ended: token.revoked_at !== null || row.expired === true };
+}
+
+const read = async (tx: Transaction, key: string[]): Promise<Token> => toToken((await tx.row<Row>(get, key)) as Row);
+
+function refuseEnded({ token, ended }: Found): void {
+  if (ended) throw new CallboardError("token_ended", `token ${token.id} was revoked or has expired; make a new one`);
+}
+
 /**
  * Ends a token at once. Repeating it succeeds.
  *
@@ -241,20 +306,85 @@ export async function revokeToken(
   tokenId: string,
   requestId: RequestId,
 ): Promise<Token> {
-  const id = parseId("token", tokenId);
-  const key = id && [toUuid(caller.organizationId), toUuid(id)];
-  const row = key && (await tx.row<Row & { role: Role | null }>(get, key));
-  const notFound = () => new CallboardError("not_found", "there is no such token for this caller");
-  if (key === undefined || row === undefined) throw notFound();
-  const token = toToken(row);
-  const isOwn = token.id === caller.tokenId || (token.user_id !== null && token.user_id === caller.userId);
-  if (!isOwn && !isAdmin(caller)) throw notFound();
-  if (!isOwn && row.role !== null) requireOutranks(caller.role, row.role);
+  const { key, token } = await find(tx, caller, tokenId);
   if ((await tx.run(revoke, key)) > 0) {
     await accessChanged(tx, wakes, caller.organizationId);
     await audit(tx, { actor: { caller }, action: "token.revoke", target: token.id, outcome: "done", requestId });
   }
-  return toToken((await tx.row<Row>(get, key)) as Row); // locked by this transaction
+  return read(tx, key);
+}
+
+/**
+ * Renames a token, takes scopes away, or, by an owner or admin, changes a service token's agents and attribution.
+ *
+ * @throws not_found, forbidden, invalid_request, token_ended
+ */
+export async function updateToken(
+  tx: Transaction,
+  wakes: Pick<AccessWakes, "send">,
+  { caller }: Grant<"tokens.manage">,
+  tokenId: string,
+  body: UpdateToken,
+  requestId: RequestId,
+): Promise<Token> {
+  requireStorable(body);
+  await accessChanged(tx, wakes, caller.organizationId);
+  const found = await find(tx, caller, tokenId);
+  const { key, token } = found;
+  refuseEnded(found);
+  if (token.kind === "personal") refuseServiceFields(body);
+  else if (!isAdmin(caller) && (body.agent_ids !== undefined || body.may_attribute !== undefined)) {
+    throw new CallboardError("forbidden", "only owners and admins decide what a service token may do");
+  }
+  const gained = (body.scopes ?? []).filter((scope) => !token.scopes.includes(scope));
+  if (gained.length > 0) {
+    throw new CallboardError("forbidden", `a token gains no scopes: this one lacks ${gained.join(", ")}`);
+  }
+  const scopes = body.scopes ?? token.scopes;
+  await tx.run(change, [...key, body.label ?? token.label, scopes, body.may_attribute ?? token.may_attribute]);
+  if (body.agent_ids !== undefined) {
+    await tx.run(removeAgents, key);
+    await addAgents(tx, key, body.agent_ids);
+  }
+  const details = JSON.parse(JSON.stringify(body));
+  await audit(tx, { actor: { caller }, action: "token.update", target: token.id, outcome: "done", details, requestId });
+  return read(tx, key);
+}
+
+/**
+ * Gives a token a new secret. The old one goes on for `overlap_seconds`; what it has opened ends with it.
+ *
+ * @throws not_found, token_ended; forbidden for another person's token and for scopes beyond the caller's
+ */
+export async function rotateToken(
+  tx: Transaction,
+  wakes: Pick<AccessWakes, "send">,
+  { caller }: Grant<"tokens.manage">,
+  tokenId: string,
+  body: RotateToken,
+  requestId: RequestId,
+): Promise<CreatedToken> {
+  await accessChanged(tx, wakes, caller.organizationId);
+  const found = await find(tx, caller, tokenId);
+  const { key, token, isOwn } = found;
+  refuseEnded(found);
+  if (token.kind === "personal" && !isOwn) {
+    throw new CallboardError("forbidden", "a personal token is rotated by its own user; it can be revoked instead");
+  }
+  refuseBeyond(caller, token.scopes);
+  const secret = newSecret(token.kind);
+  const days = body.expires_in_days;
+  await tx.run(rotate, [
+    ...key,
+    secretDigest(secret),
+    shownPrefix(secret),
+    body.overlap_seconds,
+    days !== undefined,
+    days ?? null,
+  ]);
+  const details = { overlap_seconds: body.overlap_seconds };
+  await audit(tx, { actor: { caller }, action: "token.rotate", target: token.id, outcome: "done", details, requestId });
+  return { token: await read(tx, key), secret };
 }
 
 const known = statement("tokens.known", "select 1 as yes from tokens where organization_id = $1 and id = $2");

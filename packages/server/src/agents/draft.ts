@@ -58,7 +58,8 @@ function approvalProblems(
 
 /** Groups may come and go: one that is not there lets nobody decide. */
 function approverProblems({ approvers, not_requester }: AgentConfig["approvals"]): FieldProblem[] {
-  if (!not_requester || approvers.some((one) => one === "owner" || one.startsWith("group:"))) return [];
+  if (!not_requester || approvers.some((one) => one === "owner" || one === "admins" || one.startsWith("group:")))
+    return [];
   const message = "with not_requester somebody else must be named: owner or a group";
   return [{ path: "approvals.approvers", message }];
 }

@@ -14,7 +14,15 @@ import { type AccessWakes, EpochCache } from "../access/index.ts";
 import { findRunByUuid, stepUsage } from "../runs/index.ts";
 import { type Database, isConflictError, type Sql } from "../storage/index.ts";
 import { type Amount, type BudgetRow, type BudgetRun, counterOf, exceeded, NOTHING, periodStart } from "./budget.ts";
-import { type Counter, oldReservations, openSteps, readBudgets, reserveFrom, settleStep } from "./store.ts";
+import {
+  type Counter,
+  oldReservations,
+  openSteps,
+  permitBeyond,
+  readBudgets,
+  reserveFrom,
+  settleStep,
+} from "./store.ts";
 
 /** A budget has no room for a model call. */
 export class BudgetExceeded extends Error {
@@ -83,6 +91,11 @@ export class BudgetLedger {
       }),
     );
     return { settle: (used) => again(() => settleStep(this.#database, run, step, used)).catch(this.#onError) };
+  }
+
+  /** Somebody allowed the run, or all runs of its thread, to go beyond a budget for the rest of its period. */
+  permit(run: BudgetRun, { budget, start }: BudgetExceeded, scope: "run" | "thread"): Promise<void> {
+    return permitBeyond(this.#database, run.organization, budget.id, start, run[scope]);
   }
 
   /** Settles what an earlier process left of a run that is taken up here (B2). */

@@ -13,5 +13,5 @@ export { planRaw, sendRaw, startRaw } from "./raw.ts";
 export { decideOn, toRead, toWrite } from "./reach.ts";
 export { sendTo } from "./sending.ts";
 export { callable, start } from "./starting.ts";
-export { waitForEnd, waitSeconds } from "./waiting.ts";
+export { waitForEnd, waitForEvent, waitSeconds } from "./waiting.ts";
 export type { CallWorld } from "./world.ts";

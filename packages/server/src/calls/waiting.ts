@@ -1,6 +1,6 @@
 /** `Prefer: wait=N`: an answer that waits for a run's end. Source: RFC 7240, section 4.3. */
 import { isTerminal, type OrganizationId, type Run, terminalEventTypes, toUuid } from "@callboard/protocol";
-import type { Feed } from "../events/index.ts";
+import type { Feed, LoggedEvent, LogKey } from "../events/index.ts";
 import { findRun, toRun } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
 
@@ -31,6 +31,22 @@ export async function waitForEnd(
 ): Promise<Run> {
   if (isTerminal(run.state) || seconds === 0) return run;
   const mark = `"run_id":"${run.id}"`;
+  const key = { organization: toUuid(organizationId), thread: toUuid(run.thread_id) };
+  const isEnd = ({ type, body }: LoggedEvent) => TERMINAL.has(type) && body.includes(mark);
+  await waitForEvent(feed, key, afterSeq, isEnd, seconds, signal);
+  const row = await findRun(database, organizationId, run.id);
+  return row === undefined ? run : toRun(row);
+}
+
+/** Resolves when the log has such an event after `afterSeq`, when the time is up, or when the client is gone. */
+export async function waitForEvent(
+  feed: Feed,
+  key: LogKey,
+  afterSeq: number,
+  isIt: (event: LoggedEvent) => boolean,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<void> {
   await new Promise<void>((resolve) => {
     const done = () => {
       clearTimeout(timer);
@@ -40,16 +56,13 @@ export async function waitForEnd(
     };
     const timer = setTimeout(done, seconds * 1000);
     signal.addEventListener("abort", done, { once: true });
-    const key = { organization: toUuid(organizationId), thread: toUuid(run.thread_id) };
     // The first events may come before `follow` returns, hence the turn in between.
     const follower = feed.follow(key, afterSeq, {
       deliver: (events) => {
-        if (events.some((event) => TERMINAL.has(event.type) && event.body.includes(mark))) queueMicrotask(done);
+        if (events.some(isIt)) queueMicrotask(done);
         return true;
       },
       end: () => queueMicrotask(done),
     });
   });
-  const row = await findRun(database, organizationId, run.id);
-  return row === undefined ? run : toRun(row);
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -36,6 +36,21 @@ describe("without any variable", () => {
       demoDelayMs: undefined,
       models: [{ slug: "demo", kind: "demo", baseUrl: null, apiKey: null, model: "demo" }],
     });
+  });
+
+  test("dev takes the folder it is started in, if that is a project", async () => {
+    const before = process.cwd();
+    const folder = await realpath(await mkdtemp(join(tmpdir(), "callboard-config-project-")));
+    try {
+      process.chdir(folder);
+      await mkdir(join(folder, "endpoints"));
+      expect(readConfig({}, "dev").project).toBe(folder);
+      expect(readConfig({ CALLBOARD_PROJECT: "other" }, "dev").project).toBe(join(folder, "other"));
+      expect(readConfig(serve, "serve").project).toBeNull();
+    } finally {
+      process.chdir(before);
+      await rm(folder, { recursive: true });
+    }
   });
 
   test("serve asks for a database and a key, both at once", () => {

@@ -1,5 +1,5 @@
 /** Settings from the environment and `callboard.config.ts`, checked at start; all problems are told at once. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { noProjectFile, type ProjectFile, readProjectFile } from "./project-file.ts";
@@ -12,6 +12,12 @@ export type Role = "all" | "api" | "worker";
 export type Config = {
   host: string;
   port: number;
+  /** Where people reach the server; undefined: where it listens. Without a slash at the end. */
+  publicUrl: string | undefined;
+  /** Proxies in front of the server that add to `X-Forwarded-For`. */
+  proxies: number;
+  /** How long sessions live, in minutes. */
+  session: { idleMinutes: number; maxMinutes: number };
   /** Undefined: an embedded PostgreSQL in the data folder. */
   databaseUrl: string | undefined;
   dataDir: string;
@@ -100,6 +106,12 @@ function gather(env: Env, mode: "dev" | "serve", problems: string[]): Config {
   const config: Config = {
     host: read.text("HOST") ?? "127.0.0.1",
     port: read.integer("PORT", 4100, 0, 65_535),
+    publicUrl: publicUrl(read),
+    proxies: read.integer("CALLBOARD_PROXIES", 0, 0, 20),
+    session: {
+      idleMinutes: read.integer("CALLBOARD_SESSION_IDLE_MINUTES", 720, 5, 525_600),
+      maxMinutes: read.integer("CALLBOARD_SESSION_MAX_MINUTES", 10_080, 5, 525_600),
+    },
     databaseUrl: read.text("DATABASE_URL"),
     dataDir: resolve(read.text("CALLBOARD_DATA_DIR") ?? ".callboard"),
     project: project(read.text("CALLBOARD_PROJECT"), mode),
@@ -140,9 +152,24 @@ function gather(env: Env, mode: "dev" | "serve", problems: string[]): Config {
   return config;
 }
 
+/** What shows that a folder is a project. */
+const parts = ["agents", "tools", "endpoints", "callboard.config.ts"];
+
 function project(given: string | undefined, mode: "dev" | "serve"): string | null {
   if (given !== undefined) return resolve(given);
-  return mode === "dev" ? resolve("examples/support-desk") : null;
+  if (mode === "serve") return null;
+  return resolve(parts.some((part) => existsSync(part)) ? "." : "examples/support-desk");
+}
+
+function publicUrl(read: Reader): string | undefined {
+  const text = read.text("CALLBOARD_PUBLIC_URL");
+  if (text === undefined) return undefined;
+  const url = URL.parse(text);
+  if (url !== null && /^https?:$/.test(url.protocol) && `${url.origin}/` === url.href) return url.origin;
+  read.problem(
+    `CALLBOARD_PUBLIC_URL is ${text}: expected an address without a path, like https://callboard.example.com`,
+  );
+  return undefined;
 }
 
 /** In the order in which they are preferred as the default. */

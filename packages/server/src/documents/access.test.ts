@@ -1,5 +1,5 @@
 /** Who reads what: grants, groups, roles and tenants at random, against a model; by search and by bare statements. */
-import { type DocumentAccess, toUuid, type UserId } from "@callboard/protocol";
+import { type DocumentAccess, type TokenId, toUuid, type UserId } from "@callboard/protocol";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createWorld, requestId, type World } from "../access/fixture.ts";
@@ -102,7 +102,7 @@ test("everybody finds what was granted, and nothing else, however it was granted
           organization: given.organization,
           users: given.users.map((n) => people[n]?.userId as UserId),
           groups: given.groups.map((n) => groups[n]?.id as (typeof groups)[number]["id"]),
-          services: given.services.map((n) => services[n]?.tokenId as Caller["tokenId"]),
+          services: given.services.map((n) => services[n]?.tokenId as TokenId),
         };
         await manage.setAccess(slug, asIds);
       }
@@ -145,7 +145,10 @@ describe("with a collection opened to everybody", () => {
       );
     }
     for (const slug of slugs) await manage.setAccess(slug, nobody);
-    const everyone = { users: people.map(({ userId }) => userId), services: services.map(({ tokenId }) => tokenId) };
+    const everyone = {
+      users: people.map(({ userId }) => userId),
+      services: services.map(({ tokenId }) => tokenId as TokenId),
+    };
     await manage.setAccess("alpha", { ...nobody, ...everyone, organization: true });
   });
   const member = () => personScope(people[0]?.userId as UserId);
@@ -166,7 +169,7 @@ describe("with a collection opened to everybody", () => {
 
   test("a person and a service are not each other", async () => {
     const [service] = services as [Caller];
-    await manage.setAccess("beta", { ...nobody, services: [service.tokenId] });
+    await manage.setAccess("beta", { ...nobody, services: [service.tokenId as TokenId] });
     expect(await seenBy({ ...member(), user: toUuid(service.tokenId), service: null })).toEqual([]);
     expect(await seenBy({ ...scopeOf(service), service: member().user })).toEqual([]);
     expect(await seenBy(scopeOf(service))).toEqual(["alpha", "beta"]);

@@ -304,7 +304,7 @@ export class Jobs {
     for (;;) {
       signal.throwIfAborted();
       try {
-        return await this.#world.authenticator.refresh(token);
+        return await this.#world.authenticator.callerOf(token, true);
       } catch (error) {
         if (!(error instanceof CallboardError)) throw error;
         if (error.code !== "unavailable") return error;

@@ -120,7 +120,7 @@ export async function createEngineWorld() {
       feed: runs.feed,
       commits: runs.commits,
       price: () => null,
-      budgets: { hold: async () => undefined, recover: async () => {} },
+      budgets: { hold: async () => undefined, permit: async () => {}, recover: async () => {} },
       // Rights that never change; what happens when they do is tried on a whole server.
       authority: {
         standing: async ({ principal }) => ({ epoch: 1, scopes: new Set(principal.scopes), groups: principal.groups }),

@@ -17,14 +17,13 @@ import {
   toUuid,
   type Usage,
 } from "@callboard/protocol";
-import { type Amount, BudgetExceeded, type BudgetLedger, type BudgetRun, type Hold } from "../budgets/index.ts";
+import type { Amount, BudgetLedger, Hold } from "../budgets/index.ts";
 import { type NewEvent, newEvent } from "../events/index.ts";
 import type { Logger } from "../log/index.ts";
 import {
   callModel,
   ModelError,
   type ModelMessage,
-  type ModelRequest,
   type ModelTarget,
   type ModelTool,
   type ModelUsage,
@@ -45,11 +44,11 @@ import {
 import type { Database } from "../storage/index.ts";
 import { storable, type ToolRegistry } from "../tools/index.ts";
 import type { Authority, Standing } from "./authority.ts";
+import { holdRoom } from "./budget.ts";
 import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
-import { atMost } from "./estimate.ts";
 import { Message, type MessageHost, type Spoken, textOf } from "./message.ts";
 import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
-import { RunFailure, RunStop } from "./stop.ts";
+import { missingTool, RunFailure, RunPause, RunStop } from "./stop.ts";
 import type { ToolServices } from "./tool-context.ts";
 import { ToolStep } from "./tool-step.ts";
 import type { Wheel } from "./wheel.ts";
@@ -68,7 +67,7 @@ export type LoopServices = ToolServices & {
   cost: (provider: string, model: string, usage: ModelUsage) => number;
   /** What that is reckoned with; null for a model without a known price. */
   price: (provider: string, model: string) => object | null;
-  budgets: Pick<BudgetLedger, "hold" | "recover">;
+  budgets: Pick<BudgetLedger, "hold" | "permit" | "recover">;
   log: Logger;
   now: () => Date;
 };
@@ -240,7 +239,8 @@ export class Loop {
       ...(config.limits.max_output_tokens === undefined ? {} : { maxOutputTokens: config.limits.max_output_tokens }),
       ...(config.output_schema === undefined ? {} : { outputSchema: config.output_schema }),
     };
-    const hold = await this.#hold(targets, request);
+    await this.#settling;
+    const hold = await holdRoom(this.#services, this.#claim, config, this.#step, targets, request);
     const onRestart = () => {
       const begun = message.begun;
       message.drop();
@@ -262,27 +262,6 @@ export class Loop {
     } catch (error) {
       this.#settle(hold, { micros: 0, tokens: 0 });
       message.drop();
-      throw error;
-    }
-  }
-
-  /** Keeps room in the budgets for a model call. @throws RunFailure budget_exceeded */
-  async #hold(targets: readonly ModelTarget[], request: Omit<ModelRequest, "modelId">): Promise<Hold | undefined> {
-    const { budgets, cost } = this.#services;
-    const { key, row } = this.#claim;
-    await this.#settling;
-    const run: BudgetRun = {
-      organization: key.organization,
-      run: key.run,
-      thread: key.thread,
-      agent: row.agent_id,
-      user: row.principal.userId === null ? null : toUuid(row.principal.userId),
-      token: toUuid(row.principal.tokenId),
-    };
-    try {
-      return await budgets.hold(key.organizationId, run, this.#step, () => atMost(targets, request, cost));
-    } catch (error) {
-      if (error instanceof BudgetExceeded) throw new RunFailure("budget_exceeded", error.message);
       throw error;
     }
   }
@@ -475,6 +454,7 @@ export class Loop {
       if (cause.kind === "shutdown") return this.#end({ state: "queued" }, []).catch(() => ({ kind: "left" }) as const);
       return this.#fail("timeout", `the run used up its running time`);
     }
+    if (cause instanceof RunPause) return this.#pause(cause);
     if (cause instanceof CallboardError && cause.code === "unavailable") {
       // The database was away while something was read: whoever finds the run once it is back goes on.
       return this.#end({ state: "queued" }, []).catch(() => ({ kind: "left" }) as const);
@@ -483,6 +463,16 @@ export class Loop {
     if (cause instanceof RunFailure) return this.#fail(cause.code, cause.message);
     this.#services.log.error({ run_id: this.#claim.key.runId, error: cause }, "a run failed inside the server");
     return this.#fail("internal", undefined);
+  }
+
+  async #pause({ permission, requested }: RunPause): Promise<WorkResult> {
+    const waitingFor = [{ kind: "permission" as const, id: requested.permission_id }];
+    const events = [
+      this.#event("permission.requested", requested),
+      this.#event("run.waiting", { waiting_for: waitingFor }),
+    ];
+    const change = { permissions: [permission] };
+    return this.#end({ state: "waiting", waitingFor }, events, change).catch(() => ({ kind: "left" }) as const);
   }
 
   async #fail(code: RunErrorCode, message: string | undefined): Promise<WorkResult> {
@@ -570,7 +560,7 @@ export class Loop {
   #modelTools(config: AgentConfig): ModelTool[] {
     return config.tools.map(({ name }) => {
       const tool = this.#services.tools.get(name);
-      if (tool === undefined) throw new RunFailure("tool_missing", `the tool ${name} is not on this server`);
+      if (tool === undefined) throw missingTool(this.#services.tools, name);
       return { name, description: tool.definition.description, inputSchema: tool.inputSchema };
     });
   }

@@ -1,3 +1,7 @@
+import type { EventData, RunErrorCode } from "@callboard/protocol";
+import type { NewPermission } from "../runs/index.ts";
+import type { ToolRegistry } from "../tools/index.ts";
+
 /** Why the work on a run stops before its own end: the reason of its abort signal. */
 export class RunStop extends Error {
   /**
@@ -15,11 +19,31 @@ export class RunStop extends Error {
 
 /** The run ends as failed with this error. */
 export class RunFailure extends Error {
-  readonly code: import("@callboard/protocol").RunErrorCode;
+  readonly code: RunErrorCode;
 
-  constructor(code: import("@callboard/protocol").RunErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: RunErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.name = "RunFailure";
     this.code = code;
+  }
+}
+
+/** An agent's version names a tool that is not here, with the reason where one is known. */
+export function missingTool(registry: ToolRegistry, name: string): RunFailure {
+  const why = registry.missing(name);
+  const more = why === undefined ? "" : `; ${why}`;
+  return new RunFailure("tool_missing", `the tool ${name} is not on this server${more}`);
+}
+
+/** The run waits for a person's answer before it goes on. */
+export class RunPause extends Error {
+  readonly permission: NewPermission;
+  readonly requested: EventData<"permission.requested">;
+
+  constructor(permission: NewPermission, requested: EventData<"permission.requested">) {
+    super("the run waits for a person");
+    this.name = "RunPause";
+    this.permission = permission;
+    this.requested = requested;
   }
 }

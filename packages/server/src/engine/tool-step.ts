@@ -36,7 +36,7 @@ import { type CallResult, callTool, checkInput, type LoadedTool, type ToolRegist
 import { Approvals, isAbout } from "./approval.ts";
 import type { Standing } from "./authority.ts";
 import { isOpen, toResult } from "./conversation.ts";
-import { RunFailure, RunStop } from "./stop.ts";
+import { missingTool, RunFailure, RunStop } from "./stop.ts";
 import { type ToolRun, type ToolServices, toolContext } from "./tool-context.ts";
 
 /** Calls a model may make in one step; more are refused. */
@@ -302,7 +302,7 @@ export class ToolStep {
     row: StoredCall,
     change: Revival,
   ): Promise<RunFailure | undefined> {
-    if (row.effect !== "once") return this.#checkAgain(call);
+    if (row.effect !== "once") return this.#checkAgain(host, call);
     const policy = host.config.unknown_outcome;
     const reason = "the server stopped during this call";
     change.events.push(this.#completed(host, call, "unknown", reason));
@@ -333,7 +333,7 @@ export class ToolStep {
     if (asked.reason === "unknown_outcome") call.outcomeUnknown = true;
     if (asked.state === "allowed") {
       if (!isAbout(asked, call, host.run.row.agent_version)) return undefined; // a yes to something else: ask again
-      const problem = await this.#checkAgain(call);
+      const problem = await this.#checkAgain(host, call);
       if (problem !== undefined) return problem;
       call.state = "started";
       change.callUpdates.push({ ...this.#place(call), state: "started", at: host.now().toISOString() });
@@ -350,8 +350,8 @@ export class ToolStep {
     return undefined;
   }
 
-  async #checkAgain(call: PlannedCall): Promise<RunFailure | undefined> {
-    if (call.tool === undefined) return new RunFailure("tool_missing", `the tool ${call.name} is not on this server`);
+  async #checkAgain(host: ToolHost, call: PlannedCall): Promise<RunFailure | undefined> {
+    if (call.tool === undefined) return missingTool(host.registry, call.name);
     const checked = await checkInput(call.tool, call.input);
     if (!checked.ok)
       return new RunFailure("tool_missing", `the tool ${call.name} no longer accepts the call ${call.id}`);

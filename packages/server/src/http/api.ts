@@ -1,7 +1,7 @@
 /**
  * The public API: one dispatcher for every route of the table.
  *
- *   match ─ token ─ scope ─ query ─ body ─ idempotency key ─ handler ─ answer
+ *   match ─ caller ─ scope ─ query ─ body ─ idempotency key ─ handler ─ answer
  *
  * A handler whose caller turned out to be out of date is called again with the caller read anew.
  */
@@ -26,6 +26,7 @@ import {
   invalidRequest,
   type Refusals,
   requireScope,
+  requireSession,
   requireStorable,
   scopeOf,
 } from "../access/index.ts";
@@ -36,21 +37,26 @@ import { AlreadyAnswered, type IdempotencyKey, StaleAccess } from "../runs/index
 import type { Database } from "../storage/index.ts";
 import { audited, auditRefusal } from "./audited.ts";
 import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
+import { findCaller } from "./caller.ts";
 import { sendError } from "./errors.ts";
 import type { ApiRequest, Handler, Handlers, Sent } from "./handler.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Site } from "./site.ts";
 import { validate } from "./validate.ts";
 
 export type ApiDeps = {
   database: Database;
   authenticator: Authenticator;
   refusals: Refusals;
+  site: Site;
   keys: SecretKeys;
   log: Logger;
   metrics: Metrics;
 };
 
 type Env = { Bindings: HttpBindings };
+/** An open route's handler takes less of the same request. */
+type AnyHandler = Handler<RouteName>;
 
 export const API_PREFIX = "/api/v1";
 /** Bytes of an upload's base64; beyond that there is multipart. */
@@ -64,7 +70,7 @@ export function createApi(handlers: Handlers, deps: ApiDeps): Hono<Env> {
   for (const name of Object.keys(routes) as RouteName[]) {
     const route: Route = routes[name];
     const path = API_PREFIX + route.path.replace(/\{(\w+)\}/g, ":$1");
-    app.on(route.method, path, (context) => dispatch(context, name, route, handlers[name] as Handler<RouteName>, deps));
+    app.on(route.method, path, (context) => dispatch(context, name, route, handlers[name] as AnyHandler, deps));
   }
   return app;
 }
@@ -73,7 +79,7 @@ async function dispatch(
   context: Context<Env>,
   name: RouteName,
   route: Route,
-  handler: Handler<RouteName>,
+  handler: AnyHandler,
   deps: ApiDeps,
 ): Promise<Response> {
   const { incoming, outgoing } = context.env;
@@ -138,8 +144,11 @@ class Request {
   async read(params: Record<string, string>): Promise<void> {
     const { headers } = this.#incoming;
     const route = this.#route;
-    this.#caller = await this.#deps.authenticator.authenticate(headers.authorization);
-    if (route.scope !== null) requireScope(this.#caller, route.scope);
+    if (route.auth !== "none") {
+      this.#caller = await findCaller(this.#deps, this.#incoming);
+      if (route.auth === "session") requireSession(this.#caller);
+      if (route.scope !== null) requireScope(this.#caller, route.scope);
+    } else if (route.method !== "GET") this.#deps.site.requireOwnOrigin(this.#incoming);
     this.#params = params;
     requireStorable(params);
     this.#query = this.#readQuery();
@@ -226,7 +235,10 @@ class Request {
 
   #send(answer: Awaited<ReturnType<Handler<RouteName>>>): void {
     if (answer === undefined) {
-      this.#outgoing.writeHead(204, { "x-request-id": this.#requestId });
+      this.#outgoing.writeHead(this.#route.status === 303 ? 303 : 204, {
+        "x-request-id": this.#requestId,
+        ...this.#caching(),
+      });
       this.#outgoing.end();
     } else if (isSent(answer)) this.#write(answer.status, answer.text, answer.headers);
     else if (!isStreamed(answer)) this.#write(this.#route.status, JSON.stringify(answer), undefined);
@@ -237,9 +249,16 @@ class Request {
       "content-type": "application/json",
       "content-length": Buffer.byteLength(text),
       "x-request-id": this.#requestId,
+      ...this.#caching(),
       ...headers,
     });
     this.#outgoing.end(text);
+  }
+
+  /** Answers with secrets in them, cookies too, are kept by nobody on the way. */
+  #caching(): Record<string, string> {
+    const isPrivate = this.#route.secret === true || this.#route.auth !== undefined;
+    return isPrivate ? { "cache-control": "no-store" } : {};
   }
 
   #readQuery(): unknown {

@@ -1,10 +1,11 @@
 /** The audit log has every act that manages something or touches others' things, done and refused. */
 import { defineEndpoint } from "@callboard/kit";
-import { type AuditAction, auditActions, type Route, type RouteName, routes } from "@callboard/protocol";
+import { type AuditAction, auditActions, newId, type Route, type RouteName, routes } from "@callboard/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { call } from "../endpoints/fixture.ts";
-import { startTestServer, type TestServer } from "../testing/server.ts";
+import { Browser } from "../testing/browser.ts";
+import { startTestServer, type TestOrganization, type TestServer } from "../testing/server.ts";
 import { audited } from "./audited.ts";
 
 let server: TestServer;
@@ -57,7 +58,6 @@ describe("the table of routes", () => {
       "audit.erase",
       "endpoint.call",
       "organization.create",
-      "permission.decide",
       "refusals.suppressed",
       "secrets.rotate",
       "token.use",
@@ -163,6 +163,36 @@ describe("a token that has ended", () => {
   });
 });
 
+/** Invitations, passwords, sessions and single sign-on, once each. */
+async function signInActs(home: TestOrganization): Promise<void> {
+  const admin = home.client();
+  const [email, password] = [`${newId("user")}@example.com`, "nine lives of a cat"];
+  const dropped = (await admin.post("/invitations", { email })).body.invitation.id;
+  await admin.post(`/invitations/${dropped}/revoke`);
+  const { id } = (await admin.post("/invitations", { email })).body.invitation;
+  const { token } = (await admin.post(`/invitations/${id}/resend`)).body;
+  const browser = new Browser(server.baseUrl);
+  const { user } = (await browser.post("/invitations/accept", { token, password })).body;
+  const link = (await admin.post("/password-links", { user_id: user.user_id })).body.token;
+  await browser.post("/password/reset", { token: link, password });
+  const other = (await browser.signIn(email, password)).body.session.id;
+  await browser.signIn(email, password);
+  await browser.post("/session/organization", { organization_id: home.id });
+  await browser.post("/password", { old_password: password, new_password: `${password}!` });
+  await browser.delete(`/sessions/${other}`);
+  const third = new Browser(server.baseUrl);
+  await third.signIn(email, `${password}!`);
+  await browser.delete(`/sessions/${(await third.get("/session")).body.session.id}`);
+  await browser.delete("/session");
+  await browser.signIn(email, `${password}!`);
+  await browser.delete("/sessions");
+  const issuer = "https://id.example.com";
+  const fields = { slug: newId("user").slice(-20), name: "A", issuer, client_id: "c", email_domains: ["example.com"] };
+  const connection = (await admin.post("/sso-connections", fields)).body.id;
+  await admin.patch(`/sso-connections/${connection}`, { name: "B" });
+  await admin.delete(`/sso-connections/${connection}`);
+}
+
 test("every act of the table is in the log when it was done, and the chain holds", async () => {
   const home = await server.organization();
   const admin = home.client();
@@ -210,15 +240,20 @@ test("every act of the table is in the log when it was done, and the chain holds
   await ok(admin.patch(`/members/${someone.userId}`, { role: "guest" }));
   await ok(admin.delete(`/members/${someone.userId}`));
   const { token } = await ok(admin.post("/tokens", { label: "t" }));
+  await ok(admin.patch(`/tokens/${token.id}`, { label: "u" }));
+  await ok(admin.post(`/tokens/${token.id}/rotate`, {}));
   await ok(admin.post(`/tokens/${token.id}/revoke`));
+  await signInActs(home);
 
   const log: Entry[] = (await admin.get("/audit?limit=200&outcome=done")).body.data;
   const written = new Set(log.map(({ action }) => action));
   const expected = new Set(Object.values(audited).flatMap(({ done }) => done));
-  // Jobs are looked at in the room of endpoints.
+  // Jobs are looked at in the room of endpoints, permissions in their own test.
   expect([...expected].filter((action) => !written.has(action)).sort()).toEqual([
     "job.cancel_as_admin",
     "job.read_as_admin",
+    "permission.decide",
+    "permission.read_as_admin",
   ]);
   const { anchor } = (await admin.get("/audit/head")).body;
   expect((await admin.get(`/audit/verify?anchor=${anchor}`)).body).toMatchObject({ ok: true, problem: null });

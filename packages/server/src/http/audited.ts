@@ -37,6 +37,10 @@ export const audited: { readonly [N in RouteName]: Audited } = {
   "runs.cancel": others("thread.write", "run.cancel_as_admin"),
   "runs.transcript": others("thread.read", "run.read_as_admin"),
 
+  "permissions.list": own("permission.read"),
+  "permissions.get": others("permission.read", "permission.read_as_admin"),
+  "permissions.decide": act("permission.decide"),
+
   "jobs.get": others("job.read", "job.read_as_admin"),
   "jobs.stream": others("job.read", "job.read_as_admin"),
   "jobs.cancel": others("job.cancel", "job.cancel_as_admin"),
@@ -107,7 +111,33 @@ export const audited: { readonly [N in RouteName]: Audited } = {
 
   "tokens.list": own("token.read"),
   "tokens.create": act("token.create"),
+  "tokens.update": act("token.update"),
+  "tokens.rotate": act("token.rotate"),
   "tokens.revoke": act("token.revoke"),
+
+  "session.signIn": act("session.sign_in"),
+  "session.get": own("session.use"),
+  "session.signOut": act("session.sign_out"),
+  "session.switch": act("session.switch"),
+  "sessions.list": own("session.use"),
+  "sessions.end": act("session.revoke"),
+  "sessions.endAll": act("session.revoke_all"),
+  "password.change": act("password.change"),
+  "password.reset": act("password.set"),
+  "passwordLinks.create": act("password.link"),
+  "invitations.list": own("invitation.read"),
+  "invitations.create": act("invitation.create"),
+  "invitations.get": own("invitation.read"),
+  "invitations.resend": act("invitation.resend"),
+  "invitations.revoke": act("invitation.revoke"),
+  "invitations.accept": act("invitation.accept"),
+  "ssoConnections.list": own("sso_connection.read"),
+  "ssoConnections.create": act("sso_connection.create"),
+  "ssoConnections.get": own("sso_connection.read"),
+  "ssoConnections.update": act("sso_connection.update"),
+  "ssoConnections.delete": act("sso_connection.delete"),
+  "sso.start": own(null),
+  "sso.callback": act("session.sign_in"),
 };
 
 type Asked = {

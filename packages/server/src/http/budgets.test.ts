@@ -2,8 +2,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { defineTool } from "@callboard/kit";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { HttpClient } from "../testing/http-client.ts";
 import { callTool, say } from "../testing/scripted-model.ts";
@@ -71,6 +72,77 @@ test("a budget is asked before each model call of a run", async () => {
   const run = await ask(server.client(kim.token), "priced", "ping");
   expect(run).toMatchObject({ state: "failed", error: { code: "budget_exceeded" }, usage: { input_tokens: 250 } });
   await server.client().delete(`/budgets/${made.id}`);
+});
+
+describe("a budget that asks", () => {
+  async function waiting(client: HttpClient) {
+    const input = { type: "user.message", text: "hi" };
+    const { id, thread_id } = (await client.post("/agents/other/runs", { input })).body;
+    for (let i = 0; i < 400; i++) {
+      const { body } = await client.get(`/runs/${id}`);
+      if (body.state === "waiting") return { id, thread_id, permission: body.waiting_for[0].id };
+      await sleep(25);
+    }
+    throw new Error(`run ${id} did not wait`);
+  }
+  const decide = (client: HttpClient, of: Anything, decision: string, more = {}) =>
+    client.post(`/threads/${of.thread_id}/events`, {
+      type: "permission.decision",
+      permission_id: of.permission,
+      decision,
+      ...more,
+    });
+  const ended = async (of: Anything): Promise<Anything> =>
+    (await server.client().get(`/runs/${of.id}`, { headers: { prefer: "wait=20" } })).body;
+
+  test("lets runs wait for an admin, and go beyond it when one allows it", async () => {
+    const kim = await server.person("member");
+    const asKim = server.client(kim.token);
+    const subject = { kind: "user", id: kim.userId };
+    const made = (await server.client().post("/budgets", { ...day, subject, limit_tokens: 1, action: "ask" })).body;
+    const calls = server.model.calls("other").length;
+    const first = await waiting(asKim);
+    expect(server.model.calls("other").length).toBe(calls);
+    const asked = (await asKim.get(`/threads/${first.thread_id}/events?types=permission.requested`)).body.data[0].data;
+    expect(asked).toMatchObject({ tool: "beyond-budget", reason: "budget", input: { budget_id: made.id } });
+    expect((await decide(asKim, first, "allow_once")).status).toBe(403);
+    const admin = server.client((await server.person("admin")).token);
+    expect((await decide(admin, first, "allow_once")).status).toBe(200);
+    expect((await ended(first)).state).toBe("completed");
+
+    const second = await waiting(asKim);
+    expect((await decide(admin, second, "allow_for_thread")).status).toBe(200);
+    expect((await ended(second)).state).toBe("completed");
+    const more = { thread_id: second.thread_id, input: { type: "user.message", text: "more" } };
+    expect((await asKim.post("/agents/other/runs", more, { headers: { prefer: "wait=20" } })).body.state).toBe(
+      "completed",
+    );
+
+    const third = await waiting(asKim);
+    await decide(admin, third, "deny", { message: "not today" });
+    const denied = await ended(third);
+    expect(denied).toMatchObject({ state: "failed", error: { code: "budget_exceeded" } });
+    expect(denied.error.message).toContain("not today");
+    await server.client().delete(`/budgets/${made.id}`);
+  });
+
+  test("and that was answered on another process lets the run go on there", async () => {
+    const kim = await server.person("member");
+    const subject = { kind: "each_user" };
+    const made = (await server.client().post("/budgets", { ...day, subject, limit_tokens: 1, action: "ask" })).body;
+    const run = await waiting(server.client(kim.token));
+    const second = await server.second();
+    try {
+      const headers = { authorization: `Bearer ${server.token}`, "content-type": "application/json" };
+      const body = { type: "permission.decision", permission_id: run.permission, decision: "allow_once" };
+      const url = `${second.baseUrl}/api/v1/threads/${run.thread_id}/events`;
+      expect((await fetch(url, { method: "POST", headers, body: JSON.stringify(body) })).status).toBe(200);
+      expect((await ended(run)).state).toBe("completed");
+    } finally {
+      await second.stop();
+    }
+    await server.client().delete(`/budgets/${made.id}`);
+  });
 });
 
 test("budgets are for admins, have a limit, and name things of the organization", async () => {

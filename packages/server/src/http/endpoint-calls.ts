@@ -46,12 +46,15 @@ import {
 import type { Logger } from "../log/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
 import { auditRefusal } from "./audited.ts";
+import { findCaller } from "./caller.ts";
 import { readRequest } from "./endpoint-request.ts";
 import { sendError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Site } from "./site.ts";
 
 export type EndpointCallDeps = {
   world: EndpointWorld;
+  site: Site;
   jobs: Jobs;
   /** The lease under which this process holds keyed calls; null before it has one. */
   lease: () => string | null;
@@ -145,7 +148,8 @@ class EndpointCall {
   async answer(): Promise<void> {
     const { definition, name } = this.#endpoint;
     const { headers, method } = this.#incoming;
-    const caller = await this.#deps.world.authenticator.authenticate(headers.authorization);
+    const { world, site } = this.#deps;
+    const caller = await findCaller({ authenticator: world.authenticator, site }, this.#incoming);
     this.#caller = caller;
     if (method !== definition.method) {
       this.#outgoing.setHeader("allow", definition.method);

@@ -6,7 +6,7 @@ import type { CallRequest } from "../endpoints/index.ts";
 import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
 
 /** Headers that carry secrets: a handler knows its caller without them. */
-const SECRET_HEADERS = new Set(["authorization", "proxy-authorization", "cookie"]);
+const SECRET_HEADERS = new Set(["authorization", "proxy-authorization", "cookie", "x-csrf-token"]);
 
 /** @throws unsupported_media_type, body_too_large, bad_json, invalid_request */
 export async function readRequest(incoming: IncomingMessage, params: Record<string, string>): Promise<CallRequest> {

@@ -13,7 +13,7 @@ import {
   toUuid,
   type UploadFile,
 } from "@callboard/protocol";
-import { type Caller, principalId, requireScope, scopeOf } from "../access/index.ts";
+import { type Caller, principalId, reachesAgent, requireScope, scopeOf } from "../access/index.ts";
 import { callable, toRead, toWrite } from "../calls/index.ts";
 import {
   completeBlob,
@@ -59,7 +59,8 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
     const row = await database.tenant(scopeOf(caller), async (tx) => find(tx));
     if (row === undefined) throw noFile();
     if (row.thread_id === null) {
-      if (row.created_by_id !== toUuid(principalId(caller))) throw noFile();
+      const agentId = row.agent_id === null ? null : fromUuid("agent", row.agent_id);
+      if (row.created_by_id !== toUuid(principalId(caller)) || !reachesAgent(caller, agentId)) throw noFile();
       return row;
     }
     const thread = fromUuid("thread", row.thread_id);

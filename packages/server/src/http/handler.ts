@@ -1,6 +1,14 @@
 /** What a route's handler gets and gives: undefined where the route answers without a body. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import type { RequestId, RouteAnswer, RouteBody, RouteName, RouteParams, RouteQuery } from "@callboard/protocol";
+import type {
+  OpenRouteName,
+  RequestId,
+  RouteAnswer,
+  RouteBody,
+  RouteName,
+  RouteParams,
+  RouteQuery,
+} from "@callboard/protocol";
 import type { Caller } from "../access/index.ts";
 import type { IdempotencyKey } from "../runs/index.ts";
 import type { Transaction } from "../storage/index.ts";
@@ -46,5 +54,12 @@ export type Streamed = { readonly kind: "streamed" };
 
 export type Handler<N extends RouteName> = (request: ApiRequest<N>) => Promise<RouteAnswer<N> | Sent<N> | Streamed>;
 
+/** A request to a route that asks for no caller. */
+export type OpenRequest<N extends RouteName> = Pick<
+  ApiRequest<N>,
+  "route" | "requestId" | "params" | "query" | "body" | "incoming" | "outgoing"
+>;
+export type OpenHandler<N extends RouteName> = (request: OpenRequest<N>) => Promise<RouteAnswer<N> | Sent<N>>;
+
 /** One handler for each route; a missing one does not compile. */
-export type Handlers = { [N in RouteName]: Handler<N> };
+export type Handlers = { [N in RouteName]: N extends OpenRouteName ? OpenHandler<N> : Handler<N> };

@@ -5,7 +5,7 @@ import { decideOn } from "../calls/index.ts";
 import { findJob, type JobRow, type Jobs, toFacts, toJob } from "../endpoints/index.ts";
 import type { Database, Sql } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
-import { lastEventId, type Streams } from "./sse.ts";
+import { lastEventId, type MayRead, type Streams } from "./sse.ts";
 
 export type JobRooms = { database: Database; jobs: Jobs; refusals: Refusals; streams: Streams };
 type JobRoute = "jobs.get" | "jobs.stream" | "jobs.cancel";
@@ -52,7 +52,8 @@ export function jobHandlers({ database, jobs, refusals, streams }: JobRooms): Pi
       const afterSeq = lastEventId(request.headers) ?? request.query.after_seq ?? 0;
       // No content: a browser's EventSource does not come again.
       if (isJobEnded(row.state) && afterSeq >= toJob(row).last_seq) return undefined;
-      streams.open(request.outgoing, request.caller, (reader) => jobs.follow(row, afterSeq, reader));
+      const mayRead: MayRead = (now) => readJob(now, toFacts(row));
+      streams.open(request.outgoing, request.caller, mayRead, (reader) => jobs.follow(row, afterSeq, reader));
       return { kind: "streamed" };
     },
 

@@ -97,7 +97,7 @@ function toOperation(name: string, route: Route, schemas: Record<string, Schema>
     parameters.push({ name: "If-Match", in: "header", required: false, schema: { type: "string" }, description });
   }
   if (route.summary.includes("Prefer: wait")) {
-    const description = "`wait=N` waits up to N seconds, at most 60, for the run's end.";
+    const description = "`wait=N` waits up to N seconds, at most 60.";
     parameters.push({ name: "Prefer", in: "header", required: false, schema: { type: "string" }, description });
   }
   if (route.answer === "stream") {

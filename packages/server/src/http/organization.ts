@@ -1,4 +1,5 @@
 /** Who is asking, the organization, its members and groups, and the audit log. */
+import type { TokenId } from "@callboard/protocol";
 import {
   type AccessWakes,
   type Acts,
@@ -52,7 +53,8 @@ export function organizationHandlers({ sql, acts, wakes }: OrganizationRooms): P
       organization: await getOrganization(sql, caller.organizationId),
       kind: caller.kind,
       user: caller.userId === null ? null : await getMember(sql, caller.organizationId, caller.userId),
-      token_id: caller.tokenId,
+      token_id: caller.session === undefined ? (caller.tokenId as TokenId) : null,
+      session_id: caller.session?.id ?? null,
       scopes: [...caller.scopes],
     }),
 

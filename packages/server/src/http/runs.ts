@@ -126,6 +126,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
       const rows = await listRuns(database, {
         organization: toUuid(caller.organizationId),
         principal: isAdmin(caller) ? null : toUuid(principalId(caller)),
+        agents: caller.agentIds === null ? null : [...caller.agentIds].map(toUuid),
         state: query.state ?? null,
         agent: agent === undefined ? null : toUuid(agent.id),
         thread: thread === undefined ? null : toUuid(thread),

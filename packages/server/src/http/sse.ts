@@ -37,8 +37,12 @@ export function lastEventId(headers: IncomingHttpHeaders): number | undefined {
   return typeof header === "string" && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
 }
 
+/** Whether a caller may read what a stream shows: asked again of the caller as it stands later. @throws a refusal */
+export type MayRead = (caller: Caller) => unknown;
+
 class Stream {
   readonly caller: Caller;
+  readonly mayRead: MayRead;
   readonly #outgoing: ServerResponse;
   /** How the last event to be sent names its run; undefined for a stream without an end. */
   readonly #lastRun: string | undefined;
@@ -46,9 +50,10 @@ class Stream {
   /** When the socket stopped taking bytes; undefined while it takes them. */
   stalledSinceMs: number | undefined;
 
-  constructor(outgoing: ServerResponse, caller: Caller, untilRun: RunId | undefined) {
+  constructor(outgoing: ServerResponse, caller: Caller, mayRead: MayRead, untilRun: RunId | undefined) {
     this.#outgoing = outgoing;
     this.caller = caller;
+    this.mayRead = mayRead;
     this.#lastRun = untilRun === undefined ? undefined : `"run_id":"${untilRun}"`;
   }
 
@@ -129,8 +134,8 @@ export class Streams {
   }
 
   /** @param untilRun the stream ends after this run's terminal event, which is still to come; undefined for never */
-  open(outgoing: ServerResponse, caller: Caller, source: Source, untilRun?: RunId): void {
-    const stream = new Stream(outgoing, caller, untilRun);
+  open(outgoing: ServerResponse, caller: Caller, mayRead: MayRead, source: Source, untilRun?: RunId): void {
+    const stream = new Stream(outgoing, caller, mayRead, untilRun);
     this.#streams.add(stream);
     stream.open(source, () => this.#streams.delete(stream));
   }
@@ -164,33 +169,45 @@ export class Streams {
     }
   }
 
-  /** Access changed: streams whose token or membership ended are closed. One read for each token. */
+  /** Access changed: streams whose caller may not read on are closed. One read for each secret of a token. */
   async #recheck(organizations: readonly string[]): Promise<void> {
-    const byToken = new Map<string, Stream[]>();
+    const bySecret = new Map<string, Stream[]>();
     for (const stream of this.#streams) {
-      const { organizationId, tokenId } = stream.caller;
+      const { organizationId, tokenId, secretVersion } = stream.caller;
       if (!organizations.includes("*") && !organizations.includes(toUuid(organizationId))) continue;
-      const list = byToken.get(tokenId);
-      if (list === undefined) byToken.set(tokenId, [stream]);
+      const key = `${tokenId} ${secretVersion}`;
+      const list = bySecret.get(key);
+      if (list === undefined) bySecret.set(key, [stream]);
       else list.push(stream);
     }
-    for (const streams of byToken.values()) {
+    for (const streams of bySecret.values()) {
       const [{ caller }] = streams as [Stream];
       try {
-        if (await this.#mayStillRead(caller)) continue;
+        const now = await this.#callerNow(caller);
+        for (const stream of streams) if (now === undefined || !reads(stream, now)) stream.end();
       } catch {
-        continue; // the database is away: the next look decides
+        // the database is away: the next look decides
       }
-      for (const stream of streams) stream.end();
     }
   }
 
-  async #mayStillRead(caller: Caller): Promise<boolean> {
+  /** Undefined when the token, its secret, the session or the membership has ended. */
+  async #callerNow(caller: Caller): Promise<Caller | undefined> {
     try {
-      return (await this.#authenticator.refresh(caller)).scopes.has("threads:read");
+      return await this.#authenticator.refresh(caller);
     } catch (error) {
-      if (error instanceof CallboardError && error.code === "unauthenticated") return false;
+      if (error instanceof CallboardError && error.code === "unauthenticated") return undefined;
       throw error;
     }
+  }
+}
+
+function reads(stream: Stream, now: Caller): boolean {
+  try {
+    stream.mayRead(now);
+    return true;
+  } catch (error) {
+    if (error instanceof CallboardError) return false;
+    throw error;
   }
 }

@@ -1,13 +1,22 @@
 /** Threads and their logs. */
 import { CallboardError, fromUuid, isTerminal, parseId, type RunId, toUuid } from "@callboard/protocol";
-import { audit, type Caller, isAdmin, principalId, requireScope, scopeOf, seeAgent } from "../access/index.ts";
+import {
+  audit,
+  type Caller,
+  isAdmin,
+  principalId,
+  readThread,
+  requireScope,
+  scopeOf,
+  seeAgent,
+} from "../access/index.ts";
 import { callable, sendTo, start, toRead, toWrite } from "../calls/index.ts";
 import { eventPage, findEndOfRun, type LogKey } from "../events/index.ts";
 import { findRun, removeThread, setArchived, toRun, updateThread } from "../runs/index.ts";
 import { decodeCursor, encodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import { findThread, listThreads, threadLinks, toThread } from "../threads/index.ts";
 import type { ApiRequest, Handlers } from "./handler.ts";
-import { lastEventId, type Source } from "./sse.ts";
+import { lastEventId, type MayRead, type Source } from "./sse.ts";
 import type { World } from "./world.ts";
 
 type ThreadRoute =
@@ -134,7 +143,9 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
         world.streams.openEnded(request.outgoing);
       } else {
         const source: Source = (reader) => world.feed.follow(key, afterSeq, reader);
-        world.streams.open(request.outgoing, request.caller, source, untilRun);
+        const facts = await world.threads.facts(request.caller.organizationId, request.params.thread_id);
+        const mayRead: MayRead = (now) => readThread(now, facts);
+        world.streams.open(request.outgoing, request.caller, mayRead, source, untilRun);
       }
       return { kind: "streamed" };
     },

@@ -1,5 +1,14 @@
 /** Tokens. A secret is in the answer that creates it and nowhere else. */
-import { type AccessWakes, type Acts, createToken, listTokens, manageTokens, revokeToken } from "../access/index.ts";
+import {
+  type AccessWakes,
+  type Acts,
+  createToken,
+  listTokens,
+  manageTokens,
+  revokeToken,
+  rotateToken,
+  updateToken,
+} from "../access/index.ts";
 import type { Sql } from "../storage/index.ts";
 import type { Handlers } from "./handler.ts";
 
@@ -9,17 +18,26 @@ export type TokenRooms = {
   readonly wakes: Pick<AccessWakes, "send">;
 };
 
-export function tokenHandlers({
-  sql,
-  acts,
-  wakes,
-}: TokenRooms): Pick<Handlers, "tokens.list" | "tokens.create" | "tokens.revoke"> {
+type TokenRoute = "tokens.list" | "tokens.create" | "tokens.update" | "tokens.rotate" | "tokens.revoke";
+
+export function tokenHandlers({ sql, acts, wakes }: TokenRooms): Pick<Handlers, TokenRoute> {
   return {
     "tokens.list": async ({ caller, query }) => listTokens(sql, manageTokens(caller), query),
 
     "tokens.create": (request) =>
       acts.once(request, "token.create", (tx, caller) =>
         createToken(tx, manageTokens(caller), request.body, request.requestId),
+      ),
+
+    "tokens.update": ({ params, body, ...request }) =>
+      acts.run(request, "token.update", params.token_id, (tx, caller) =>
+        updateToken(tx, wakes, manageTokens(caller), params.token_id, body, request.requestId),
+      ),
+
+    // With a key, because a repeat after a lost answer would end the secret that nobody has seen.
+    "tokens.rotate": (request) =>
+      acts.once(request, "token.rotate", (tx, caller) =>
+        rotateToken(tx, wakes, manageTokens(caller), request.params.token_id, request.body, request.requestId),
       ),
 
     "tokens.revoke": (request) =>

@@ -18,4 +18,4 @@ export {
 export { costMicros, type Price, type PriceTable, priceFor, toWirePrice, withPrices } from "./prices.ts";
 export { type ConnectionSettings, createModel, type ModelSettings } from "./provider.ts";
 export { type CallOptions, type CallResult, callModel, type ModelTarget } from "./retry.ts";
-export { SecretKeys } from "./secrets.ts";
+export { type SealedSecret, SecretKeys } from "./secrets.ts";

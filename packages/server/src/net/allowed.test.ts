@@ -13,6 +13,7 @@ describe("an entry of a list of hosts", () => {
     ["API.Example.com", "https://api.example.com/"],
     ["api.example.com", "https://api.example.com:443/"],
     ["api.example.com", "https://api.example.com./"],
+    ["api.example.com.", "https://api.example.com/"],
     ["api.example.com:8443", "https://api.example.com:8443/"],
     ["*.example.com", "https://a.example.com/"],
     ["*.example.com", "https://a.b.example.com/"],

@@ -18,7 +18,8 @@ export type AllowedHost = {
 export function parseAllowedHost(text: string): AllowedHost | undefined {
   const [, scheme = "https://", star, rest = ""] = /^(https?:\/\/)?(\*\.)?([^*/?#@\s\\]+)$/.exec(text) ?? [];
   if (rest === "" || !URL.canParse(`${scheme}${rest}`)) return undefined;
-  const { protocol, hostname, port, pathname } = new URL(`${scheme}${rest}`);
+  const { protocol, hostname: name, port, pathname } = new URL(`${scheme}${rest}`);
+  const hostname = withoutRoot(name);
   if (pathname !== "/" || hostname === "") return undefined;
   // A star before an address or a single label would be the whole of the internet or none of it.
   if (star !== undefined && !/[a-z][^.]*$/.test(hostname.split(".", 2)[1] ?? "")) return undefined;
@@ -32,7 +33,9 @@ export function parseAllowedHost(text: string): AllowedHost | undefined {
 
 /** Whether an entry lets a URL be reached. */
 export function isAllowed({ protocol, host, below, port }: AllowedHost, url: URL): boolean {
-  // A name may end with the root's dot; it is the same host.
-  const name = url.hostname.endsWith(".") ? url.hostname.slice(0, -1) : url.hostname;
+  const name = withoutRoot(url.hostname);
   return url.protocol === protocol && url.port === port && (below ? name.endsWith(host) : name === host);
 }
+
+/** A name may end with the root's dot; it is the same host. */
+const withoutRoot = (name: string): string => (name.endsWith(".") ? name.slice(0, -1) : name);

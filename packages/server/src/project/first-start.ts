@@ -19,7 +19,7 @@ import type { Agents } from "../agents/index.ts";
 import type { EnvModel } from "../config/index.ts";
 import type { Connections } from "../models/index.ts";
 import type { Database, Transaction } from "../storage/index.ts";
-import { type AgentInFile, type FoundAgent, planAgent } from "./plan.ts";
+import { type AgentInFile, type FoundAgent, planAgent, publishAll } from "./plan.ts";
 
 /** What `credentials.json` in the data folder says. */
 export type Credentials = {
@@ -168,10 +168,10 @@ export function applyAgents(
       if (plan.action === "create" || (plan.action === "update" && plan.publish)) toPublish.push(file.slug);
       ids[file.slug] = readAgent(caller, facts).subject;
     }
-    for (const slug of toPublish) {
+    await publishAll(toPublish, async (slug) => {
       const facts = await agents.facts(tx, caller.organizationId, slug);
       await agents.publish(tx, editAgent(caller, facts), null);
-    }
+    });
     return ids;
   });
 }

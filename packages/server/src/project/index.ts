@@ -16,5 +16,6 @@ export {
   type AgentUpdate,
   type FoundAgent,
   planAgents,
+  publishAll,
   withoutFile,
 } from "./plan.ts";

@@ -1,7 +1,7 @@
-import { type Agent, agentConfig, createAgent, newId } from "@callboard/protocol";
+import { type Agent, agentConfig, CallboardError, createAgent, newId } from "@callboard/protocol";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type AgentInFile, type AgentPlan, type FoundAgent, planAgents, withoutFile } from "./plan.ts";
+import { type AgentInFile, type AgentPlan, type FoundAgent, planAgents, publishAll, withoutFile } from "./plan.ts";
 
 const file = (slug: string, draft: Partial<AgentInFile["draft"]> = {}, settings: object = {}): AgentInFile =>
   createAgent.parse({ slug, draft: { name: slug, ...draft }, ...settings });
@@ -96,6 +96,42 @@ describe("an agent without a file", () => {
       ["off", "none"],
       ["used", "unpublish"],
     ]);
+  });
+});
+
+describe("publishing", () => {
+  /** Each slug can be published once those it needs are; the answer is the order in which they were. */
+  async function order(needs: Record<string, string[]>): Promise<string[]> {
+    const live: string[] = [];
+    await publishAll(Object.keys(needs), async (slug) => {
+      if (!(needs[slug] ?? []).every((one) => live.includes(one))) throw new CallboardError("draft_invalid", slug);
+      live.push(slug);
+    });
+    return live;
+  }
+
+  test("waits with what the server takes only after others", async () => {
+    expect(await order({ a: ["b"], b: ["c"], c: [] })).toEqual(["c", "b", "a"]);
+  });
+
+  test("publishes what it can and then says what is refused first", async () => {
+    const published: string[] = [];
+    const work = publishAll(["bad", "worse", "good"], async (slug) => {
+      if (slug !== "good") throw new CallboardError("draft_invalid", slug);
+      published.push(slug);
+    });
+    await expect(work).rejects.toMatchObject({ message: "bad" });
+    expect(published).toEqual(["good"]);
+  });
+
+  test("stops at once at any other refusal", async () => {
+    const asked: string[] = [];
+    const work = publishAll(["a", "b"], async (slug) => {
+      asked.push(slug);
+      throw new CallboardError("precondition_failed", slug);
+    });
+    await expect(work).rejects.toMatchObject({ message: "a" });
+    expect(asked).toEqual(["a"]);
   });
 });
 

@@ -94,6 +94,29 @@ function planRemoval(agent: Agent, withThreads: ReadonlySet<string>): AgentPlan 
   return agent.live_version === null ? { action: "none", slug } : { action: "unpublish", slug, agent };
 }
 
+/**
+ * Publishes each of them, in whatever order the server takes them: what one agent may do can depend on what another
+ * one's live version says.
+ *
+ * @param publish throws `draft_invalid` for an agent that cannot be published as things stand
+ * @throws the first refusal of those that no other publishing helped against; the others are published by then
+ */
+export async function publishAll<T>(toPublish: readonly T[], publish: (one: T) => Promise<void>): Promise<void> {
+  for (let left = toPublish; left.length > 0; ) {
+    const refused: { one: T; error: unknown }[] = [];
+    for (const one of left) {
+      try {
+        await publish(one);
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== "draft_invalid") throw error;
+        refused.push({ one, error });
+      }
+    }
+    if (refused.length === left.length) throw refused[0]?.error;
+    left = refused.map(({ one }) => one);
+  }
+}
+
 // Lists are small and their order counts, so one that differs is shown whole.
 const compare = (before: unknown, after: unknown): Change[] => diff(before as Json, after as Json, "whole");
 const differs = (before: unknown, after: unknown): boolean => compare(before, after).length > 0;

@@ -13,6 +13,7 @@ import {
   CallboardError,
   type DecidePermission,
   fromUuid,
+  type Permission,
   type PermissionId,
   type RequestId,
   toUuid,
@@ -20,7 +21,8 @@ import {
 import { audit, type Caller, decidePermission, invalidRequest, principalId } from "../access/index.ts";
 import type { Transaction } from "../storage/index.ts";
 import { toFacts, toThread } from "../threads/index.ts";
-import { permissionFacts } from "./permission.ts";
+import { lockLog, type ManageDeps } from "./manage.ts";
+import { permissionFacts, toPermission } from "./permission.ts";
 import {
   allowForThread,
   closePermission,
@@ -87,6 +89,31 @@ export async function decide(tx: Transaction, log: ThreadLog, deciding: Deciding
     requestId: deciding.requestId,
   });
   return { event, ...(await goOn(tx, log, row.run_id)) };
+}
+
+/**
+ * The same, by the permission's id alone; repeating one's own decision answers as the first time did.
+ *
+ * @throws not_found, forbidden, permission_expired, permission_decided, permission_mismatch, invalid_request
+ */
+export async function decideById(
+  tx: Transaction,
+  deps: Pick<ManageDeps, "feed" | "wakes" | "now">,
+  deciding: Deciding,
+): Promise<Permission> {
+  const { caller, permissionId } = deciding;
+  const find = () => findPermission(tx, toUuid(caller.organizationId), toUuid(permissionId));
+  const known = await find();
+  if (known === undefined) {
+    throw new CallboardError("not_found", "there is no such permission request for this caller");
+  }
+  const log = await lockLog(tx, deps, caller.organizationId, fromUuid("thread", known.thread_id));
+  const decided = await decide(tx, log, deciding);
+  if (decided !== "same") {
+    await log.save(deps.feed);
+    if (decided.queued) tx.after(() => deps.wakes.send("queue", ""));
+  }
+  return toPermission((await find()) ?? known, true);
 }
 
 /**

@@ -11,7 +11,7 @@ export type {
 } from "./change.ts";
 export { type Claim, claimRuns, isSuspect } from "./claim.ts";
 export { type CommitResult, RunCommits } from "./commits.ts";
-export { decide, expire } from "./decide.ts";
+export { decideById, expire } from "./decide.ts";
 export { endRun } from "./end.ts";
 export { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
 export {
@@ -29,8 +29,9 @@ export {
   allowancesOf,
   expiredPermissions,
   findPermission,
-  listPermissions,
+  type PermissionFilter,
   type PermissionRow,
+  permissionRows,
   permissionsOf,
 } from "./permission-store.ts";
 export { sweepDeltas } from "./retention.ts";

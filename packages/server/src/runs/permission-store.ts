@@ -81,7 +81,7 @@ const ofService = statement(
     order by p.id desc limit $6`,
 );
 /** What was asked for the reader, or is the reader's to decide, newest first. */
-export function listPermissions(sql: Sql, filter: PermissionFilter): Promise<PermissionRow[]> {
+export function permissionRows(sql: Sql, filter: PermissionFilter): Promise<PermissionRow[]> {
   const { organization, reader, state, agent, thread, before, limit } = filter;
   const values = [organization, before, state, agent, thread, limit];
   return "user" in reader

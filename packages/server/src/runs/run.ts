@@ -14,11 +14,11 @@ import {
   runErrorCatalogue,
   type Scope,
   type ThreadId,
-  type TokenId,
   toUuid,
   type UserId,
   type VariableValue,
 } from "@callboard/protocol";
+import type { CredentialId } from "../access/index.ts";
 import type { TenantScope } from "../storage/index.ts";
 
 /** The names one run is written under: ids for the wire, uuids for the database. */
@@ -34,7 +34,8 @@ export type RunKey = {
 /** Who a run works for: fixed when it was accepted, stored with it, never taken from its input. */
 export type Principal = {
   readonly kind: "user" | "service";
-  readonly tokenId: TokenId;
+  /** What proved it: a token, or the session of a person. */
+  readonly tokenId: CredentialId;
   /** The caller, or whom a service attributed the thread to; null for a bare service. */
   readonly userId: UserId | null;
   readonly email: string | null;

@@ -81,6 +81,8 @@ export type RunFilter = {
   organization: string;
   /** Only runs on threads of this principal; null for everything. */
   principal: string | null;
+  /** Only runs of these agents, and without an agent; null for all. */
+  agents: string[] | null;
   state: string | null;
   agent: string | null;
   thread: string | null;
@@ -93,7 +95,7 @@ const listBase = `select ${runColumns} from runs r
 const listAll = statement("runs.list_all", `${listBase} order by r.id desc limit $6`); // runs_pkey, runs_open
 const listOwn = statement(
   "runs.list_own",
-  `${listBase}
+  `${listBase} and ($8::uuid[] is null or r.agent_id is null or r.agent_id = any($8))
       and r.thread_id in (
         (select id from threads where organization_id = $1 and created_by_id = $7)
         union all
@@ -105,7 +107,7 @@ export function listRuns(sql: Sql, filter: RunFilter): Promise<RunRow[]> {
   const values = [filter.organization, filter.state, filter.agent, filter.thread, filter.before, filter.limit];
   return filter.principal === null
     ? sql.rows<RunRow>(listAll, values)
-    : sql.rows<RunRow>(listOwn, [...values, filter.principal]);
+    : sql.rows<RunRow>(listOwn, [...values, filter.principal, filter.agents]);
 }
 
 export type StoredStep = {

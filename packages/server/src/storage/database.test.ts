@@ -106,9 +106,10 @@ describe("a transaction", () => {
         await tx.run(set, [2 - me, `second of ${me}`]);
       });
     await Promise.all([work(0), work(1)]);
-    expect([...tries].sort()).toEqual([1, 2]);
+    // On a busy machine the loser may run into the winner again before that one has committed.
+    expect([...tries].sort((a, b) => a - b)).toEqual([1, expect.toSatisfy((count) => count >= 2)]);
     expect(effects).toEqual([1, 1]);
-    const winner = tries[0] === 2 ? 0 : 1; // who was done again wrote last
+    const winner = tries[0] === 1 ? 1 : 0; // who was done again wrote last
     expect((await texts()).sort()).toEqual([`first of ${winner}`, `second of ${winner}`]);
   });
 

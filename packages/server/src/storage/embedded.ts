@@ -111,6 +111,17 @@ export async function startPostgres(options: StartOptions): Promise<EmbeddedPost
   }
 }
 
+/**
+ * The address of the database that another process runs on a folder.
+ *
+ * @throws EmbeddedPostgresError when there is none
+ */
+export async function embeddedUrl(dataDir: string): Promise<string> {
+  const { port, password } = await readConnection(dataDir, join(dataDir, "cluster"));
+  if (port !== undefined) return urlOf({ port, password });
+  throw new EmbeddedPostgresError(`There is no database in ${dataDir}. Set DATABASE_URL, or start the server there.`);
+}
+
 function running(
   { child, pid, ended }: Postmaster,
   ask: () => Promise<void>,

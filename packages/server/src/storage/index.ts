@@ -12,7 +12,7 @@ export {
   type Transaction,
   toRefusal,
 } from "./database.ts";
-export { startPostgres } from "./embedded.ts";
+export { embeddedUrl, startPostgres } from "./embedded.ts";
 export { Lane } from "./lane.ts";
 export { migrate } from "./migrate.ts";
 export { decodeCursor, encodeCursor, FIRST_UUID, LAST_UUID, toPage } from "./page.ts";

@@ -98,6 +98,7 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const organization = (name = "Other") => makeOrganization(app, baseUrl, model, name);
   const first = await organization("Acme");
   const owner = await app.authenticator.authenticate(`Bearer ${first.token}`);
+  await app.tools.ready();
   await applyAgents(app, owner, await loadAgents(config.project ?? project.folder));
   return {
     ...first,

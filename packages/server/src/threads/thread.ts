@@ -45,6 +45,7 @@ function toPrincipalRef(kind: "user" | "service", uuid: string): PrincipalRef {
 export function toFacts(thread: Thread): ThreadFacts {
   return {
     id: thread.id,
+    agentId: thread.agent_id,
     createdByKind: thread.created_by.kind,
     createdById: thread.created_by.id,
     attributedUserId: thread.attributed_user?.id ?? null,

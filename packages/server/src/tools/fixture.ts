@@ -2,8 +2,11 @@
 import type { ToolContext, ToolFiles } from "@callboard/kit";
 import { type File, type FileId, newId } from "@callboard/protocol";
 import { noProjectFile, type ProjectFile } from "../config/index.ts";
+import type { Logger } from "../log/index.ts";
 import { type CallResult, callTool, checkInput } from "./call.ts";
 import { loadTools, type ToolRegistry, type ToolSettings } from "./registry.ts";
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
 
 /** The tools that a project has, of files in `folder` and by its configuration; private addresses may be reached. */
 export function toolsOf(
@@ -11,7 +14,7 @@ export function toolsOf(
   file: Partial<ProjectFile> = {},
   more: Partial<ToolSettings> = {},
 ): Promise<ToolRegistry> {
-  return loadTools({ project, file: { ...noProjectFile, ...file }, allowPrivateNetwork: true, ...more });
+  return loadTools({ project, file: { ...noProjectFile, ...file }, allowPrivateNetwork: true, log: silent, ...more });
 }
 
 /** One call, as the engine makes it. Input that is refused is an error too. */

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 import type { JsonSchema, Tool, ToolDefinition } from "@callboard/kit";
 import type { ToolInfo } from "@callboard/protocol";
 import type { ProjectFile } from "../config/index.ts";
+import type { Logger } from "../log/index.ts";
 import { documentTools } from "./documents.ts";
 import { httpTools } from "./http.ts";
 import { fileTools } from "./thread-files.ts";
@@ -17,23 +18,56 @@ export type LoadedTool = {
   readonly inputSchema: JsonSchema;
 };
 
+/** Tools that come and go while the server runs. */
+export interface ToolSource {
+  get(name: string): LoadedTool | undefined;
+  all(): Iterable<LoadedTool>;
+  /** Why a tool that would be of this source is not known; undefined for any other name. */
+  missing(name: string): string | undefined;
+  /** Resolves when it is known whether these tools are there, by default all of them. Never rejects. */
+  ready(names?: readonly string[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
 export class ToolRegistry {
   readonly #tools = new Map<string, LoadedTool>();
+  readonly #source: ToolSource | undefined;
 
-  constructor(tools: Iterable<LoadedTool>) {
+  constructor(tools: Iterable<LoadedTool>, source?: ToolSource) {
     for (const tool of tools) this.#tools.set(tool.name, tool);
+    this.#source = source;
   }
 
   get(name: string): LoadedTool | undefined {
-    return this.#tools.get(name);
+    return this.#tools.get(name) ?? this.#source?.get(name);
   }
 
   names(): ReadonlySet<string> {
-    return new Set(this.#tools.keys());
+    return new Set(this.#all().map(({ name }) => name));
+  }
+
+  /** Why a tool that may come is not known yet; undefined for tools that are there, and for those that never will be. */
+  missing(name: string): string | undefined {
+    return this.get(name) === undefined ? this.#source?.missing(name) : undefined;
+  }
+
+  /** Waits for tools that are not known yet, such as those of a server that was not asked. Never rejects. */
+  async ready(names?: readonly string[]): Promise<void> {
+    if (this.#source === undefined) return;
+    const unknown = names?.filter((name) => this.get(name) === undefined);
+    if (unknown === undefined || unknown.length > 0) await this.#source.ready(unknown);
+  }
+
+  async stop(): Promise<void> {
+    await this.#source?.stop();
+  }
+
+  #all(): LoadedTool[] {
+    return [...this.#tools.values(), ...(this.#source?.all() ?? [])];
   }
 
   list(): ToolInfo[] {
-    return [...this.#tools.values()]
+    return this.#all()
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map(({ name, definition, inputSchema }) => ({
         name,
@@ -50,6 +84,7 @@ export type ToolSettings = {
   project: string | null;
   file: ProjectFile;
   allowPrivateNetwork: boolean;
+  log: Logger;
 };
 
 /**
@@ -58,7 +93,7 @@ export type ToolSettings = {
  * @throws an error that names every file that could not be loaded, and why
  */
 export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
-  const { project: folder, file: config, allowPrivateNetwork: allowPrivate } = settings;
+  const { project: folder, file: config, allowPrivateNetwork: allowPrivate, log } = settings;
   const builtIn = {
     ...fileTools,
     ...documentTools,
@@ -80,7 +115,12 @@ export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
     }
   }
   if (problems.length > 0) throw new Error(`tools could not be loaded:\n  ${problems.join("\n  ")}`);
-  return new ToolRegistry(tools);
+  if (Object.keys(config.mcpServers).length === 0) return new ToolRegistry(tools);
+  const taken = new Set(tools.map(({ name }) => name));
+  const { McpTools } = await import("./mcp/index.ts"); // nobody else pays for loading it
+  const source = new McpTools(config.mcpServers, { allowPrivate, log, taken });
+  void source.ready(); // in the background: a server that is away does not keep this one from starting
+  return new ToolRegistry(tools, source);
 }
 
 const isSensitive = ({ sensitive = false }: ToolDefinition): boolean =>

@@ -77,3 +77,7 @@ create table usage_kept (
   primary key (organization_id, run_id, step)
 );
 create index usage_kept_time on usage_kept using brin (created_at);
+
+-- A budget may ask the organization's admins.
+alter table permissions drop constraint permissions_reason_check,
+  add constraint permissions_reason_check check (reason in ('approval', 'unknown_outcome', 'budget'));

@@ -1,0 +1,59 @@
+/**
+ * Why something with an MCP server did not work, in words that hold nothing of ours and no body of its answers.
+ * The cause is not kept: the SDK's errors repeat what the server sent.
+ */
+import { GuardedFetchError } from "../../net/index.ts";
+import { readable } from "./schema.ts";
+
+const MAX_SAID_CHARS = 500;
+
+export class McpFailure extends Error {
+  /** The connection is of no use any more. */
+  readonly isConnection: boolean;
+
+  constructor(message: string, isConnection: boolean) {
+    super(message);
+    this.name = "McpFailure";
+    this.isConnection = isConnection;
+  }
+}
+
+const fetchReasons: Record<GuardedFetchError["reason"], string> = {
+  address_refused: "has an address that may not be connected to",
+  bad_url: "has an address that cannot be used",
+  not_allowed: "redirected to another host",
+  too_many_redirects: "redirected too often",
+  too_large: "answered with more than is accepted",
+  timeout: "did not answer in time",
+  unreachable: "cannot be reached",
+  cut: "broke off its answer",
+};
+
+export function toFailure(server: string, error: unknown): McpFailure {
+  if (error instanceof McpFailure) return error;
+  const fail = (what: string, isConnection = true) => new McpFailure(`the MCP server ${server} ${what}`, isConnection);
+  for (const cause of causes(error)) {
+    if (cause instanceof GuardedFetchError) return fail(fetchReasons[cause.reason]);
+    const { name, code, data, message } = cause as Facts;
+    if (typeof data?.status === "number") return fail(`answered with status ${data.status}`);
+    if (name === "UnauthorizedError") return fail("answered with status 401");
+    if (code === "REQUEST_TIMEOUT") return fail("did not answer in time", false);
+    if (code === "ENOENT" || code === "EACCES") return fail("cannot be started");
+    if (code === "CONNECTION_CLOSED") return fail("closed the connection");
+    // What the server itself answers is for the model, like any result.
+    if (name === "ProtocolError" || typeof code === "number") {
+      return fail(`refused the call: ${readable(String(message)).slice(0, MAX_SAID_CHARS)}`, false);
+    }
+  }
+  return fail("failed");
+}
+
+type Facts = { name?: string; code?: unknown; data?: { status?: unknown }; message?: unknown };
+
+function* causes(error: unknown): Generator<object> {
+  let current = error;
+  for (let depth = 0; depth < 8 && typeof current === "object" && current !== null; depth++) {
+    yield current;
+    current = (current as { cause?: unknown }).cause;
+  }
+}
