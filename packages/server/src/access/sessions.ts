@@ -212,7 +212,7 @@ export async function replaceSession(
 }
 
 /** Ends the caller's own session. @returns whether it was this call that did */
-export async function endSession(tx: Transaction, wakes: Send, caller: Caller, revoked: boolean): Promise<boolean> {
+async function endSession(tx: Transaction, wakes: Send, caller: Caller, revoked: boolean): Promise<boolean> {
   const { organizationId, userId, session } = requireSession(caller);
   await accessChanged(tx, wakes, organizationId);
   return (await tx.run(endOne, [toUuid(organizationId), toUuid(session.id), toUuid(userId), revoked])) > 0;

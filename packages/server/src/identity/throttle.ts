@@ -21,7 +21,7 @@ export type Limit = {
 /** For one account, from everywhere. */
 export const accountLimit: Limit = { burst: 10, everySeconds: 60 };
 /** For one network address, at all accounts. */
-export const addressLimit: Limit = { burst: 60, everySeconds: 5 };
+export const addressLimit: Limit = { burst: 100, everySeconds: 5 };
 
 const take = statement(
   "throttles.take",
