@@ -5,6 +5,7 @@
  */
 import { execFile, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { isBuiltin } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -13,6 +14,8 @@ import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestDatabase, type TestDatabase } from "../../packages/server/src/testing/database.ts";
 import { build, published } from "../../scripts/build.ts";
+
+const imports = /(?:^(?:import|export)\b[^"';=]*?\bfrom\s*|^import\s*|\bimport\(\s*)"([^"]+)"/gm;
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "../..");
@@ -69,19 +72,30 @@ describe.each(published)("%s", (name) => {
     expect(manifest).not.toHaveProperty("devDependencies");
   });
 
-  test("has no TypeScript but declarations, no tests, and imports what is there", async () => {
-    const all = await files(built(name));
-    const own = all.filter((path) => !path.startsWith("template/"));
+  test("has no TypeScript but declarations, and no tests", async () => {
+    const own = (await files(built(name))).filter((path) => !path.startsWith("template/"));
     expect(own.filter((path) => /(?<!\.d)\.ts$|\.test\.|(^|\/)(testing|fixture)/.test(path))).toEqual([]);
+  });
+
+  test("imports what is there, and packages that it depends on", async () => {
+    const all = await files(built(name));
+    const { dependencies = {} } = JSON.parse(await readFile(join(built(name), "package.json"), "utf8"));
+    const known = (to: string) =>
+      isBuiltin(to) || Object.keys(dependencies).some((each) => `${to}/`.startsWith(`${each}/`));
     const missing: string[] = [];
-    for (const path of own.filter((each) => /\.(js|d\.ts)$/.test(each))) {
+    let seen = 0;
+    for (const path of all.filter((each) => /^(src|bin)\/.*\.(js|d\.ts)$/.test(each))) {
       const text = await readFile(join(built(name), path), "utf8");
-      for (const [, , to = ""] of text.matchAll(/(from|import)\s*\(?\s*"(\.[^"]*)"/g)) {
+      for (const [, to = ""] of text.matchAll(imports)) {
+        seen++;
         const target = join(dirname(path), to);
-        if (!all.includes(path.endsWith(".js") ? target : target.replace(/\.js$/, ".d.ts")))
-          missing.push(`${path}: ${to}`);
+        const found = to.startsWith(".")
+          ? all.includes(path.endsWith(".js") ? target : target.replace(/\.js$/, ".d.ts"))
+          : known(to);
+        if (!found) missing.push(`${path}: ${to}`);
       }
     }
+    expect(seen).toBeGreaterThan(4);
     expect(missing).toEqual([]);
   });
 });
