@@ -12,25 +12,18 @@ import {
   type Claim,
   claimRuns,
   disownRuns,
-  endRun,
   expire,
   expiredPermissions,
-  findPermission,
-  findRun,
   heartbeat,
   isSuspect,
-  keyOf,
   LEASE_MS,
   lostRuns,
   otherWorkers,
   ownedRuns,
-  type PermissionRow,
   type RunHost,
   reapWorkers,
   registerWorker,
   removeWorker,
-  runError,
-  ThreadLog,
 } from "../runs/index.ts";
 import type { Sql, Wakes } from "../storage/index.ts";
 import { Loop, type LoopServices } from "./loop.ts";
@@ -327,26 +320,10 @@ export class Engine implements RunHost {
   }
 
   async #expirePermissions(): Promise<void> {
-    for (const permission of await expiredPermissions(this.#options.services.database)) {
-      await this.#expirePermission(permission);
+    const { services, wakes } = this.#options;
+    const deps = { feed: services.feed, wakes, now: services.now };
+    for (const permission of await expiredPermissions(services.database)) {
+      await expire(services.database, deps, permission);
     }
-  }
-
-  /** What the agent wants for a question nobody answered: the run fails, or goes on without the call. */
-  async #expirePermission(found: PermissionRow): Promise<void> {
-    const { database, feed, now } = this.#options.services;
-    const { organizationId, threadId, runId } = keyOf({ ...found, id: found.run_id });
-    await database.transaction(async (tx) => {
-      const log = await ThreadLog.lock(tx, organizationId, threadId, now().toISOString());
-      const run = await findRun(tx, organizationId, runId);
-      const permission = await findPermission(tx, found.organization_id, found.id);
-      // Decided meanwhile, before or after its time: whoever held the thread first has won.
-      if (log === undefined || run?.state !== "waiting" || permission?.state !== "pending") return;
-      const fails = permission.on_expiry === "fail";
-      if (fails) await endRun(tx, log, run, "failed", runError("permission_expired"));
-      const queued = fails ? log.row.queued > 0 : (await expire(tx, log, permission))?.queued === true;
-      await log.save(feed);
-      if (queued) tx.after(() => this.#options.wakes.send("queue", ""));
-    });
   }
 }

@@ -19,8 +19,9 @@ import {
   toUuid,
 } from "@callboard/protocol";
 import { audit, type Caller, decidePermission, invalidRequest, principalId } from "../access/index.ts";
-import type { Transaction } from "../storage/index.ts";
+import type { Database, Transaction } from "../storage/index.ts";
 import { toFacts, toThread } from "../threads/index.ts";
+import { endRun } from "./end.ts";
 import { lockLog, type ManageDeps } from "./manage.ts";
 import { permissionFacts, toPermission } from "./permission.ts";
 import {
@@ -30,9 +31,9 @@ import {
   type PermissionRow,
   permissionsOf,
 } from "./permission-store.ts";
-import type { RunRow } from "./run.ts";
+import { keyOf, type RunRow, runError } from "./run.ts";
 import { findRun, moveRun } from "./store.ts";
-import type { ThreadLog } from "./thread-log.ts";
+import { ThreadLog } from "./thread-log.ts";
 
 export type Deciding = {
   readonly caller: Caller;
@@ -117,18 +118,36 @@ export async function decideById(
 }
 
 /**
- * Closes a request that nobody decided in time, and lets its run go on with a denied call.
+ * Closes a request that nobody decided in time. Its run fails, or goes on without the call: as the agent says.
  *
- * @returns undefined when it was closed meanwhile
+ * @param found one whose time is up; it may have been decided meanwhile
  */
-export async function expire(tx: Transaction, log: ThreadLog, row: PermissionRow): Promise<Decided | undefined> {
-  if (!(await closePermission(tx, row, { state: "expired", decision: "expired" }, log.at))) return undefined;
-  const event = log.append("permission.decided", row.run_id, {
-    permission_id: fromUuid("permission", row.id),
-    call_id: fromUuid("call", row.call_id),
-    decision: "expired",
+export async function expire(
+  database: Database,
+  deps: Pick<ManageDeps, "feed" | "wakes" | "now">,
+  found: PermissionRow,
+): Promise<void> {
+  const { organizationId, threadId, runId } = keyOf({ ...found, id: found.run_id });
+  await database.transaction(async (tx) => {
+    const log = await ThreadLog.lock(tx, organizationId, threadId, deps.now().toISOString());
+    const run = await findRun(tx, organizationId, runId);
+    const row = await findPermission(tx, found.organization_id, found.id);
+    // Whoever held the thread first has won (D1).
+    if (log === undefined || run?.state !== "waiting" || row?.state !== "pending" || !row.is_late) return;
+    if (row.on_expiry === "fail") await endRun(tx, log, run, "failed", runError("permission_expired"));
+    else {
+      await closePermission(tx, row, { state: "expired", decision: "expired" }, log.at);
+      log.append("permission.decided", row.run_id, {
+        permission_id: fromUuid("permission", row.id),
+        call_id: fromUuid("call", row.call_id),
+        decision: "expired",
+      });
+      await goOn(tx, log, row.run_id);
+    }
+    await log.save(deps.feed);
+    // The run itself, or the next one of its thread.
+    tx.after(() => deps.wakes.send("queue", ""));
   });
-  return { event, ...(await goOn(tx, log, row.run_id)) };
 }
 
 /** With the last open question closed, the run goes back to the queue. */
