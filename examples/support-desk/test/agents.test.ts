@@ -2,12 +2,14 @@ import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import escalationDesk from "../agents/escalation-desk.ts";
 import helpCenter from "../agents/help-center.ts";
+import refundDesk from "../agents/refund-desk.ts";
 import ticketClassifier from "../agents/ticket-classifier.ts";
 import ticketTriage from "../agents/ticket-triage.ts";
 
 const agents = {
   "escalation-desk": escalationDesk,
   "help-center": helpCenter,
+  "refund-desk": refundDesk,
   "ticket-classifier": ticketClassifier,
   "ticket-triage": ticketTriage,
 };
@@ -48,4 +50,12 @@ test("the triage agent's product is any, unless a caller says otherwise", () => 
 
 test("the escalation desk asks a person before it escalates", () => {
   expect(escalationDesk.definition.tools).toContainEqual({ name: "escalate", approval: "always" });
+});
+
+test("the refund desk asks finance about more than 50.00", () => {
+  expect(refundDesk.definition.tools).toContainEqual({
+    name: "refund",
+    approval: { when: { path: "amount_cents", above: 5_000 } },
+  });
+  expect(refundDesk.definition.approvals).toMatchObject({ approvers: ["owner", "group:finance"] });
 });

@@ -6,6 +6,7 @@ import draftReply from "../tools/draft_reply.ts";
 import escalate from "../tools/escalate.ts";
 import getArticle from "../tools/get_article.ts";
 import getTicket from "../tools/get_ticket.ts";
+import refund from "../tools/refund.ts";
 import searchArticles from "../tools/search_articles.ts";
 import searchTickets from "../tools/search_tickets.ts";
 
@@ -73,7 +74,7 @@ async function call(tool: Tool, input: unknown, context = fakeContext().context)
   return (definition.output as unknown as z.ZodType<Record<string, unknown>>).parse(result);
 }
 
-const all = { draftReply, escalate, getArticle, getTicket, searchArticles, searchTickets };
+const all = { draftReply, escalate, getArticle, getTicket, refund, searchArticles, searchTickets };
 
 describe("every tool", () => {
   test.each(Object.entries(all))("%s describes each of its inputs in JSON Schema", (_name, { definition }) => {
@@ -91,6 +92,7 @@ describe("every tool", () => {
       escalate: "once",
       getArticle: "read",
       getTicket: "read",
+      refund: "once",
       searchArticles: "read",
       searchTickets: "read",
     });
@@ -177,6 +179,25 @@ describe("draft_reply", () => {
     const input = { subject: "Hello", body: "See below.", article_ids: ["KB-9999"] };
     await expect(call(draftReply, input, context)).rejects.toThrow("there is no article KB-9999");
     expect(written).toEqual([]);
+  });
+});
+
+describe("refund", () => {
+  test("asks about large amounts, whoever uses it, and is allowed for one customer at a time", () => {
+    const { approval, approvalScope } = refund.definition;
+    const { caller } = fakeContext().context;
+    if (typeof approval !== "function") throw new Error("expected a function of the input");
+    const of = (amount_cents: number) => approval({ amount_cents, customer_id: "QH-1" }, { caller });
+    expect([of(50_000), of(50_001)]).toEqual([false, true]);
+    expect(approvalScope?.({ amount_cents: 1, customer_id: "QH-20417" }, { caller })).toBe("QH-20417");
+  });
+
+  test("writes a credit note that is named after the call", async () => {
+    const { context, written } = fakeContext();
+    const asked = { customer_id: "QH-20417", amount_cents: 4_990, reason: "The reader never worked." };
+    const result = await call(refund, asked, context);
+    expect(result).toEqual({ reference: "CN-ABCDEFGH", file_id: "file_1", amount_cents: 4_990 });
+    expect(JSON.parse(written[0]?.text ?? "")).toMatchObject({ ...asked, currency: "EUR", ticket_id: null });
   });
 });
 
