@@ -145,6 +145,64 @@ describe("permissions", () => {
   });
 });
 
+describe("endpoints and jobs", () => {
+  const accepted = { job_id: "job_1", state: "queued", status: null };
+  const job = { ...accepted, state: "completed", result: { category: "bug" } };
+  const error = { code: "model_rejected", message: "no\u001b[2J", retryable: false, status: 502 };
+  const at = "2026-01-31T09:30:00.000Z";
+  const event = (seq: number, type: string, data: unknown) => ({ seq, job_id: "job_1", type, data, created_at: at });
+
+  test("endpoints call prints the answer, and waits for that of a job", async () => {
+    const server = await scriptedServer({
+      "POST /endpoints/triage": json({ category: "bug" }),
+      "GET /endpoints/tickets?limit=3": json([1]),
+      "POST /endpoints/later": json(accepted, 202),
+      "GET /jobs/job_1": json(job),
+    });
+    const call = (...args: string[]) => callboard(server.url, ["endpoints", "call", ...args]);
+    expect(await call("triage", '{"ticket":"E-17"}')).toEqual({
+      code: 0,
+      stdout: '{\n  "category": "bug"\n}\n',
+      stderr: "",
+    });
+    expect(server.seen[0]?.body).toBe('{"ticket":"E-17"}');
+    expect((await call("tickets", '{"limit":3}', "--method", "GET", "--json")).stdout).toBe("[1]\n");
+    expect((await call("later", "{}", "--json")).stdout).toBe('{"category":"bug"}\n');
+    const wrong = await call("triage", "{ticket");
+    expect([wrong.code, wrong.stderr]).toEqual([2, "callboard: expected JSON as input; found {ticket\n"]);
+  });
+
+  test("jobs get, wait and cancel print the job; a job that failed makes exit code 3", async () => {
+    const server = await scriptedServer({
+      "GET /jobs/job_1": json({ ...accepted, state: "failed", error }),
+      "DELETE /jobs/job_1": json({ ...accepted, state: "canceled" }),
+    });
+    const run = (verb: string) => callboard(server.url, ["jobs", verb, "job_1", "--json"]);
+    expect(await run("get")).toMatchObject({ code: 0, stdout: expect.stringContaining('"state":"failed"') });
+    expect(await run("wait")).toMatchObject({ code: 3, stdout: expect.stringContaining("model_rejected") });
+    expect(await run("cancel")).toMatchObject({ code: 0, stdout: expect.stringContaining('"state":"canceled"') });
+  });
+
+  test("jobs follow prints a line for each event and ends with the job", async () => {
+    const server = await scriptedServer({
+      "GET /jobs/job_1/stream?after_seq=0": stream([
+        event(1, "job.started", { attempt: 1 }),
+        event(2, "job.status", { text: "reading", progress: 0.25 }),
+        event(3, "job.status", { text: "asking" }),
+        event(4, "job.failed", { error }),
+      ]),
+      "GET /jobs/job_1/stream?after_seq=3": stream([event(4, "job.completed", { result: { category: "bug" } })]),
+    });
+    expect(await callboard(server.url, ["jobs", "follow", "job_1"])).toEqual({
+      code: 3,
+      stdout: "started\n 25 %  reading\nasking\nfailed: model_rejected: no[2J\n",
+      stderr: "",
+    });
+    const rest = await callboard(server.url, ["jobs", "follow", "job_1", "--after-seq", "3"]);
+    expect(rest).toMatchObject({ code: 0, stdout: '{\n  "category": "bug"\n}\n' });
+  });
+});
+
 test("events decide sends the decision", async () => {
   const sent = { thread, events: [{ type: "permission.decision", event_id: "event_9", seq: 9, run }] };
   const server = await scriptedServer({ "POST /threads/thread_1/events": json(sent) });

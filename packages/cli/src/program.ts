@@ -2,8 +2,10 @@
 import { Command } from "commander";
 import { addAgentCommands } from "./commands/agents.ts";
 import { addAuditCommands } from "./commands/audit.ts";
+import { addEndpointCommands } from "./commands/endpoints.ts";
 import { addEventCommands } from "./commands/events.ts";
 import { addFileCommands } from "./commands/files.ts";
+import { addJobCommands } from "./commands/jobs.ts";
 import { addMeCommand } from "./commands/me.ts";
 import { addPermissionCommands } from "./commands/permissions.ts";
 import { addProjectCommands } from "./commands/project.ts";
@@ -16,7 +18,7 @@ import { contextFrom } from "./context.ts";
 
 const exits = `
 Exit codes: 0 done, 1 the server refused or could not be reached, 2 wrong usage,
-3 the run that was followed failed or was canceled, 4 plan found changes, 130 Ctrl-C.`;
+3 the run or job that was waited for failed or was canceled, 4 plan found changes, 130 Ctrl-C.`;
 
 export function createProgram(env: NodeJS.ProcessEnv): Command {
   const program = new Command("callboard")
@@ -33,6 +35,8 @@ export function createProgram(env: NodeJS.ProcessEnv): Command {
   addEventCommands(program, contextOf);
   addRunCommands(program, contextOf);
   addPermissionCommands(program, contextOf);
+  addEndpointCommands(program, contextOf);
+  addJobCommands(program, contextOf);
   addFileCommands(program, contextOf);
   addAgentCommands(program, contextOf);
   addProjectCommands(program, contextOf, env);

@@ -8,7 +8,7 @@ import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/
 import { BudgetLedger, sweepReservations } from "./budgets/index.ts";
 import { sweepIdempotencyKeys } from "./calls/index.ts";
 import type { Config } from "./config/index.ts";
-import { EndpointRegistry, type EndpointWorld, Jobs, sweepJobs } from "./endpoints/index.ts";
+import { EndpointRegistry, type EndpointWorld, Jobs, LoopWatch, sweepJobs } from "./endpoints/index.ts";
 import { createAuthority, DELTA_MS, Engine, RunFailure, Wheel } from "./engine/index.ts";
 import { Feed } from "./events/index.ts";
 import { sweepBlobs } from "./files/index.ts";
@@ -181,7 +181,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       refuseProblems("raw", [...draftProblems(config, tools.names(), inputSchemaOf), ...models]);
     },
   };
-  const endpointWorld: EndpointWorld = { ...world, endpoints, log };
+  const endpointWorld: EndpointWorld = { ...world, endpoints, loop: new LoopWatch(log), log };
   const jobs = new Jobs({ world: endpointWorld, worker: () => engine.worker() });
   const site = new Site({ publicUrl: config.publicUrl, proxies: config.proxies });
   const identity: SsoWorld & { keys: SecretKeys } = {

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type App, createApp } from "./app.ts";
 import { type Config, loadConfig } from "./config/index.ts";
-import type { LoadedEndpoint } from "./endpoints/index.ts";
+import { type LoadedEndpoint, projectPlace } from "./endpoints/index.ts";
 import { operatorLink, operatorPassword, Passwords } from "./identity/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
 import { SecretKeys } from "./models/index.ts";
@@ -50,6 +50,7 @@ export async function startDev(): Promise<void> {
     const databaseUrl = config.databaseUrl ?? (postgres?.url as string);
     await migrate(databaseUrl);
     const app = await createApp(config, databaseUrl, await localKey(config), log);
+    surviveProject(app, log);
     const port = await app.server.listen(config.port, config.host);
     await prepare(app, config, `http://${config.host}:${port}`, log);
     endOnSignals(app, config, log, async () => postgres?.stop());
@@ -67,6 +68,7 @@ export async function startServe(): Promise<void> {
   const databaseUrl = config.databaseUrl as string; // loadConfig asks for both
   await migrate(databaseUrl);
   const app = await createApp(config, databaseUrl, config.secretKey as string, log);
+  surviveProject(app, log);
   const port = await app.server.listen(config.port, config.host);
   log.info({ host: config.host, port, role: config.role, pid: process.pid }, "listening");
   endOnSignals(app, config, log, async () => undefined);
@@ -204,6 +206,18 @@ function greet(credentials: Credentials, config: Config, fresh: boolean, endpoin
     "",
   ];
   process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+/**
+ * A promise of the project's code that was rejected while nobody waited for it, like a call without `await`, is that
+ * code's mistake: it is logged with its place, and everybody else is served on. One of the server's own ends it.
+ */
+function surviveProject(app: App, log: Logger): void {
+  process.on("unhandledRejection", (error) => {
+    const at = projectPlace(error, app.endpoints.folder);
+    if (app.endpoints.folder === "" || at === undefined) throw error;
+    log.error({ at, error: errorFacts(error) }, "a promise of the project was rejected and nobody waited for it");
+  });
 }
 
 /** SIGTERM and SIGINT stop in order; a second one at once. */

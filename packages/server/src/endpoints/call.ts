@@ -7,27 +7,19 @@
  * E2  Except when the call goes on elsewhere (`CallMoved`): its runs are left alone, and joined there.
  * E3  A handler may throw, hang or answer with anything; what comes back from here is always an outcome.
  */
-import {
-  type EndpointContext,
-  EndpointProblem,
-  issuePath,
-  type SchemaIssue,
-  type StandardSchema,
-} from "@callboard/kit";
+import { type EndpointContext, EndpointProblem, issuePath, type SchemaIssue } from "@callboard/kit";
 import { CallboardError, type FieldProblem, type JobError, type Json } from "@callboard/protocol";
 import { invalidRequest, scopeOf } from "../access/index.ts";
 import { documentsFor } from "../documents/index.ts";
 import { errorFacts } from "../log/index.ts";
-import { storableJson } from "../tools/index.ts";
 import { AgentRuns } from "./agent-runs.ts";
+import { toText } from "./answer.ts";
 import { type Call, CallMoved, type CallRequest, type EndpointWorld, type Outcome } from "./asked.ts";
 import { endpointCaller } from "./caller.ts";
 import type { LoadedEndpoint } from "./load.ts";
+import { projectPlace } from "./place.ts";
 import { EndpointRefusal, toRefusal } from "./refusal.ts";
 import { StatusRelay, toStatus } from "./relay.ts";
-
-/** Characters of an answer. */
-const MAX_ANSWER_CHARS = 4 * 1024 * 1024;
 
 /** @throws invalid_request with the paths of the wrong fields */
 export async function checkInput(endpoint: LoadedEndpoint, value: unknown): Promise<unknown> {
@@ -60,6 +52,7 @@ export async function answerCall(
   const timer = setTimeout(() => stop.abort(tooLate), call.timeoutMs);
   const runs = new AgentRuns(world, call, stop.signal);
   const relay = new StatusRelay(world, names, call.claim);
+  world.loop.enter(endpoint.name);
   try {
     const input = await checkInput(endpoint, request.input);
     stop.signal.throwIfAborted();
@@ -73,9 +66,11 @@ export async function answerCall(
     if (error instanceof CallMoved) throw error;
     const refusal = error instanceof EndpointRefusal ? error.refusal : toRefusal(error);
     if (refusal !== undefined && refusal.status < 500) return { ok: false, refusal };
-    world.log.error({ ...names, file: endpoint.file, error: errorFacts(error) }, "a call of an endpoint failed");
+    const at = projectPlace(error, world.endpoints.folder);
+    world.log.error({ ...names, file: endpoint.file, at, error: errorFacts(error) }, "a call of an endpoint failed");
     return { ok: false, refusal: refusal ?? (toRefusal(new CallboardError("internal")) as JobError) };
   } finally {
+    world.loop.leave(endpoint.name);
     clearTimeout(timer);
     call.signal.removeEventListener("abort", onAbort);
     await Promise.all([relay.written(), runs.end()]);
@@ -119,31 +114,3 @@ function toContext(
     },
   });
 }
-
-/** The answer's JSON, once it fits the endpoint's schema. @throws endpoint_output_invalid; the reason is in its cause */
-async function toText(endpoint: LoadedEndpoint, answer: unknown): Promise<string> {
-  if (answer instanceof Response) throw unusable("the handler returned a Response; expected the value itself");
-  const value = await checkOutput(endpoint.definition.output, answer);
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(value ?? null);
-  } catch (error) {
-    throw unusable(`the answer is not JSON: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (text === undefined) throw unusable(`the answer is not JSON: it is a ${typeof value}`);
-  if (text.length > MAX_ANSWER_CHARS) {
-    throw unusable(`the answer has ${text.length} characters; at most ${MAX_ANSWER_CHARS} are accepted`);
-  }
-  return storableJson(text);
-}
-
-async function checkOutput(schema: StandardSchema, answer: unknown): Promise<unknown> {
-  const result = await schema["~standard"].validate(answer);
-  if (result.issues === undefined) return result.value;
-  const problems = result.issues.slice(0, 8).map((issue) => `${issuePath(issue) || "answer"}: ${issue.message}`);
-  throw unusable(problems.join("; "));
-}
-
-/** What is wrong with the answer is for the log: the message may quote what nobody else may see. */
-const unusable = (reason: string): CallboardError =>
-  new CallboardError("endpoint_output_invalid", undefined, {}, { cause: new Error(reason) });

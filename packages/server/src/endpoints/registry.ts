@@ -44,6 +44,11 @@ export class EndpointRegistry {
     await this.#loading;
   }
 
+  /** The project's real path; empty without a project. */
+  get folder(): string {
+    return this.#options.folder ?? "";
+  }
+
   list(): readonly LoadedEndpoint[] {
     return this.#endpoints;
   }

@@ -1,4 +1,4 @@
-/** `npm start`: an edited endpoint takes effect with the next request. A process of its own, as Node loads the files. */
+/** `npm start`: edits take effect with the next request, and errors name their place. A process of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -85,6 +85,13 @@ afterAll(async () => {
   await database.drop();
 });
 
+/** The lines of the log that say this, parsed. */
+const logged = (message: string): Array<Record<string, unknown>> =>
+  output
+    .split("\n")
+    .filter((line) => line.includes(message))
+    .map((line) => JSON.parse(line));
+
 const greet = async () => (await call(server, "greet", {})).body;
 
 describe("in development", () => {
@@ -128,5 +135,39 @@ describe("in development", () => {
     expect(Object.keys(described.paths)).toContain("/endpoints/later/{name}");
     await rm(join(folder, "project/endpoints/later"), { recursive: true });
     expect((await call(server, "later/x", {})).status).toBe(404);
+  });
+});
+
+describe("a handler that goes wrong", () => {
+  test("by throwing, in a file that it imports: the log says where", async () => {
+    await put("lib/deep.ts", 'export function deep(): never {\n  throw new Error("too deep");\n}');
+    await put(
+      "endpoints/throws.ts",
+      endpoint("z.string()", "return deep();", 'import { deep } from "../lib/deep.ts";'),
+    );
+    const answer = await call(server, "throws", {});
+    expect([answer.status, answer.body.error.code]).toEqual([500, "internal"]);
+    const line = await eventually(() => logged("a call of an endpoint failed")[0]);
+    expect(line).toMatchObject({ endpoint: "throws", at: "lib/deep.ts:2:9", request_id: answer.body.error.request_id });
+    expect(line.file).toContain("endpoints/throws.ts");
+  });
+
+  test("by keeping the thread for a second: the log names it, and the server goes on", async () => {
+    const block = "const end = Date.now() + 1000; while (Date.now() < end); return 'done';";
+    await put("endpoints/blocks.ts", endpoint("z.string()", block));
+    const [blocked, other] = await Promise.all([call(server, "blocks", {}), fetch(`${server.baseUrl}/health`)]);
+    expect([blocked.body, other.status]).toEqual(["done", 200]);
+    const line = await eventually(() => logged("the event loop was blocked")[0]);
+    expect(line.endpoints).toEqual(["blocks"]);
+    expect(line.blocked_ms).toBeGreaterThan(500);
+  });
+
+  test("in a promise that nobody waits for: the log says where, and the server goes on", async () => {
+    const forgets = 'void (async () => { throw new Error("forgotten"); })(); return "answered";';
+    await put("endpoints/forgets.ts", endpoint("z.string()", forgets));
+    expect((await call(server, "forgets", {})).body).toBe("answered");
+    const line = await eventually(() => logged("nobody waited for it")[0]);
+    expect(line.at).toMatch(/^endpoints\/forgets\.ts:\d+:\d+$/);
+    expect(await greet()).toBe("three");
   });
 });

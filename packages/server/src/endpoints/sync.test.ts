@@ -1,4 +1,5 @@
 /** C1, C2, C3, C6, C7 of calls that wait for their answer, on a listening server with a scripted model. */
+import { Readable } from "node:stream";
 import { defineEndpoint, defineTool, type EndpointCaller } from "@callboard/kit";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -15,6 +16,20 @@ let seenCaller: EndpointCaller | undefined;
 let toolStarted = later();
 let toolAborted = later<unknown>();
 const leftBehind = later();
+
+/** Answers that are no JSON, though `JSON.stringify` would print most of them. */
+const strange: Record<string, () => unknown> = {
+  stream: () => new ReadableStream(),
+  "node-stream": () => Readable.from(["text"]),
+  generator: () => (async function* () {})(),
+  function: () => () => "text",
+  "nested-function": () => ({ list: [{ deed: () => {} }] }),
+  "nested-response": () => ({ body: new Response("hello") }),
+  map: () => ({ counts: new Map([["a", 1]]) }),
+  buffer: () => Buffer.from("text"),
+  error: () => new Error("returned, not thrown"),
+  symbol: () => Symbol("text"),
+};
 
 const endpoints = {
   echo: defineEndpoint({
@@ -104,6 +119,12 @@ const endpoints = {
     },
   }),
   bigint: defineEndpoint({ ...common, input: text, output: z.any(), handle: () => ({ count: 1n }) }),
+  ...Object.fromEntries(
+    Object.entries(strange).map(([name, make]) => [
+      name,
+      defineEndpoint({ ...common, input: text, output: z.any(), handle: make }),
+    ]),
+  ),
   refuses: defineEndpoint({
     ...common,
     input: text,
@@ -338,10 +359,13 @@ describe("a handler that goes wrong", () => {
     expect(lines.at(-1)).toContain("said");
   });
 
-  test.each(["response", "cyclic", "bigint"])("by an answer that is no JSON (%s)", async (path) => {
-    expect(await refusal(path)).toMatchObject({ status: 500, code: "endpoint_output_invalid" });
-    expect(lines.at(-1)).toMatch(/returned a Response|not JSON/);
-  });
+  test.each(["response", "cyclic", "bigint", ...Object.keys(strange)])(
+    "by an answer that is no JSON (%s)",
+    async (path) => {
+      expect(await refusal(path)).toMatchObject({ status: 500, code: "endpoint_output_invalid" });
+      expect(lines.at(-1)).toMatch(/the handler returned a \w+|the answer is not JSON/);
+    },
+  );
 
   test("by throwing: 500, and the log names the file and the reason", async () => {
     const error = await refusal("throws");

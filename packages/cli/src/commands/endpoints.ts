@@ -1,0 +1,37 @@
+import { text } from "node:stream/consumers";
+import { type Command, Option } from "commander";
+import type { ContextOf } from "../context.ts";
+import { UsageError } from "../errors.ts";
+import { printJson, write } from "../output.ts";
+
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
+type CallOptions = { method: (typeof METHODS)[number] };
+
+export function addEndpointCommands(program: Command, contextOf: ContextOf): void {
+  const endpoints = program.command("endpoints").description("custom routes of the server's project");
+
+  endpoints
+    .command("call <path> [input]")
+    .description("call an endpoint and print its answer; a job is waited for")
+    .addOption(new Option("--method <method>", "how the endpoint is called").choices(METHODS).default("POST"))
+    .addHelpText(
+      "after",
+      "\nThe input is JSON, or - for standard input. With GET and DELETE its fields go into the query.",
+    )
+    .action(async (path: string, input: string | undefined, { method }: CallOptions, command: Command) => {
+      const { client, json } = contextOf(command);
+      const value = parseInput(input === "-" ? await text(process.stdin) : input);
+      const answer = await client.endpoints.call(path, value, { method });
+      if (json) printJson(answer);
+      else write(`${JSON.stringify(answer, null, 2)}\n`);
+    });
+}
+
+function parseInput(input: string | undefined): unknown {
+  if (input === undefined) return undefined;
+  try {
+    return JSON.parse(input);
+  } catch {
+    throw new UsageError(`expected JSON as input; found ${input.slice(0, 80)}`);
+  }
+}
