@@ -188,3 +188,36 @@ describe("until", () => {
     expect(await seqs({ until: (event) => event.seq === 3 })).toEqual([1, 2, 3]);
   });
 });
+
+describe("the events of a job", () => {
+  const at = "2026-01-31T09:30:00.000Z";
+  const event = (seq: number, type: string, data: object) => ({ seq, job_id: "job_1", type, data, created_at: at });
+  const events = [
+    event(1, "job.started", { attempt: 1 }),
+    event(2, "job.status", { text: "reading" }),
+    event(3, "job.completed", { result: 7 }),
+  ];
+
+  test("come once each, also over a connection that breaks, and end with the job", async () => {
+    const server = await scriptedServer(({ headers }, response) => {
+      const next = events.find(({ seq }) => seq > Number(headers["last-event-id"]));
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write("retry: 1\n\n");
+      response.end(frame(next as (typeof events)[number]));
+    });
+    const got = [];
+    for await (const one of createClient({ baseUrl: server.url }).jobs.follow("job_1")) got.push(one);
+    expect(got).toEqual(events);
+    expect(server.seen.map(({ url }) => url)).toEqual(
+      [0, 1, 2].map((seq) => `/api/v1/jobs/job_1/stream?after_seq=${seq}`),
+    );
+  });
+
+  test("are none for a reader that has the last one", async () => {
+    const server = await scriptedServer((_, response) => void response.writeHead(204).end());
+    for await (const one of createClient({ baseUrl: server.url }).jobs.follow("job_1", { afterSeq: 3 })) {
+      throw new Error(`unexpected ${one.type}`);
+    }
+    expect(server.seen).toHaveLength(1);
+  });
+});
