@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: the work W1–W6 against this server and against the floors, in the same run.
+ * `npm run bench`: the work W1–W9 against this server and against the floors, in the same run.
  *
  * The server and its PostgreSQL have one core; the model and the load client share the other. A floor relays
  * the model's stream and stores one commit a run (`pg`) or nothing (`none`): what the machine can do when the
@@ -23,7 +23,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../..");
 const { values: options } = parseArgs({
   options: {
-    only: { type: "string", default: "w1,w2,w3,w4,w6,w5,w7" },
+    only: { type: "string", default: "w1,w2,w3,w4,w6,w8,w5,w9,w7" },
     secs: { type: "string", default: "4" },
     conc: { type: "string", default: "1,16,64" },
     idle: { type: "string", default: "1000" },
@@ -184,18 +184,19 @@ async function main(): Promise<void> {
     let server = await start(0, SERVE, env, `${base}/health`);
     const settings = await prepare(base, token);
     let pids = { pid: server.pid as number, dbpid, mockpid };
-    const works = options.only.split(",").filter((work) => work !== "w5" && work !== "w7");
+    const works = options.only.split(",").filter((work) => !["w5", "w7", "w9"].includes(work));
     results.callboard = await load("ours", base, pids, [...settings, "--only", works.join(",")]);
     if (options.only.includes("w1"))
       results.waiting = await load("ours-wait", base, pids, [...settings, "--only", "w1"]);
-    if (options.only.includes("w5")) {
-      // Memory a stream is measured in a process that has grown for nothing else.
+    for (const work of ["w5", "w9"]) {
+      if (!options.only.includes(work)) continue;
+      // Memory a stream or a job is measured in a process that has grown for nothing else.
       server.kill("SIGTERM");
       await once(server, "exit");
       server = await start(0, SERVE, env, `${base}/health`);
       pids = { ...pids, pid: server.pid as number };
       await load("ours", base, pids, [...settings, "--only", "w1"]);
-      Object.assign(results.callboard, await load("ours", base, pids, [...settings, "--only", "w5"]));
+      Object.assign(results.callboard, await load("ours", base, pids, [...settings, "--only", work]));
     }
     if (options.only.includes("w7")) {
       server.kill("SIGTERM");

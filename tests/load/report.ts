@@ -98,6 +98,15 @@ export function report(results: Results): string {
       show(ratio(us("w6", "perSec"), pg("w6", "perSec"))),
       "≥ 0.65 × floor",
     ],
+    [
+      "W8 endpoint p50 ms, 1 caller",
+      show(us("w8", "endpointP50")),
+      show(us("w8", "bareP50")),
+      show(us("w8", "addedP50")),
+      "≤ 0.5 ms over the run",
+    ],
+    ["W9 KiB a polled job", show(us("w9.hold", "kbPerJob"), 1), "", "", "≤ 20 KiB"],
+    ["W9 the same, with a run that waits for its model", show(us("w9.hold-run", "kbPerJob"), 1), "", "", ""],
     ["W7 first answer after spawn, ms", show(number(results, "coldStart", "w7", "medianMs"), 0), "", "", "≤ 350 ms"],
     [
       "W6 CPU ms a read, server",

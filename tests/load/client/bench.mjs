@@ -205,6 +205,61 @@ for (const w of only) {
         kbPerStream: +(((after.pssMB - before.pssMB) * 1024) / Math.max(1, closers.length)).toFixed(1),
       });
       for (const c of closers) c();
+    } else if (w === "w8") {
+      // In turns, so that what else happens on the machine happens to both.
+      const bare = [],
+        endpoint = [];
+      const timed = async (fn, list) => {
+        const s = performance.now();
+        await fn(ctx);
+        list?.push(performance.now() - s);
+      };
+      for (let i = 0; i < 200; i++) {
+        await timed(A.bare);
+        await timed(A.endpoint);
+      }
+      const end = performance.now() + secs * 2000;
+      while (performance.now() < end || bare.length < 200) {
+        await timed(A.bare, bare);
+        await timed(A.endpoint, endpoint);
+      }
+      const [b, e] = [pct(bare, 0.5), pct(endpoint, 0.5)];
+      log("w8", {
+        n: bare.length,
+        bareP50: b,
+        endpointP50: e,
+        addedP50: +(e - b).toFixed(2),
+        p90: [pct(bare, 0.9), pct(endpoint, 0.9)],
+      });
+    } else if (w === "w9") {
+      for (const path of ["hold", "hold-run"]) {
+        const step = 50;
+        const begin = async (from, to) => {
+          const ids = [];
+          for (let i = from; i < to; i += step)
+            ids.push(
+              ...(await Promise.all(Array.from({ length: Math.min(step, to - i) }, (_, k) => A.job(ctx, path, i + k)))),
+            );
+          for (const id of ids) A.poll(ctx, id).catch(() => {});
+          await new Promise((r) => setTimeout(r, 3000));
+        };
+        await begin(0, 200); // what the first ones cost once
+        const before = memory(pids.server);
+        const c0 = cpu(pids);
+        await begin(200, 200 + idleN);
+        const after = memory(pids.server);
+        const c1 = cpu(pids);
+        await new Promise((r) => setTimeout(r, 5000));
+        const c2 = cpu(pids);
+        log(`w9.${path}`, {
+          jobs: idleN,
+          before,
+          after,
+          kbPerJob: +(((after.pssMB - before.pssMB) * 1024) / idleN).toFixed(1),
+          startCpuMsPerJob: +(((c1.server - c0.server) * 1000) / idleN).toFixed(3),
+          idleCpuPct: +(((c2.server - c1.server) / 5) * 100).toFixed(1),
+        });
+      }
     } else if (w === "w6") {
       const id = await A.seed(ctx, 100);
       const n = await A.read(ctx, id, 100);

@@ -29,6 +29,29 @@ export default {
     if (bad) throw new Error(bad.slice(0, 200));
     return { tokens };
   },
+  // W8: the agent's run alone, and through an endpoint; both answer when the run has ended
+  async bare(ctx) {
+    const r = await ctx.req("POST", `/api/v1/agents/${ctx.opts["agent.t20"]}/runs`, START("hello"), {
+      prefer: "wait=30",
+    });
+    if (r.status !== 200 || count(r.text) !== 20) throw new Error(`${r.status} ${r.text.slice(0, 200)}`);
+  },
+  async endpoint(ctx) {
+    const r = await ctx.req("POST", "/endpoints/ask", { text: "hello" });
+    if (r.status !== 200 || count(r.text) !== 20) throw new Error(`${r.status} ${r.text.slice(0, 200)}`);
+  },
+  // W9: a job under way, and an open poll of it
+  async job(ctx, path, number) {
+    const r = await ctx.req("POST", `/endpoints/${path}`, { number });
+    if (r.status !== 202) throw new Error(`${r.status} ${r.text.slice(0, 200)}`);
+    const id = r.json().job_id;
+    for (;;) {
+      const now = (await ctx.req("GET", `/api/v1/jobs/${id}`)).json();
+      if (now.state === "running") return id;
+      await new Promise((r) => setTimeout(r, 20));
+    }
+  },
+  poll: (ctx, id) => ctx.req("GET", `/api/v1/jobs/${id}?wait=60`),
   async stream(ctx, a, onToken, hooks) {
     await follow(
       ctx,
