@@ -135,6 +135,15 @@ describe("http_request", () => {
     ]);
   });
 
+  test("is allowed for a thread by method and host", async () => {
+    const tools = await allowing(rule("api.example.com"));
+    const scope = tools.get("http_request")?.definition.approvalScope;
+    const of = (url: string) => scope?.({ method: "POST", url } as never, {} as never);
+    expect(of("https://api.example.com/a?b")).toBe("POST https://api.example.com");
+    expect(of("https://API.example.com:443/other")).toBe("POST https://api.example.com");
+    expect(of("no address")).toBe("");
+  });
+
   test("follows no redirect, and says where it would lead", async () => {
     const { base, seen } = await serve((_, response) => response.writeHead(307, { location: "/else" }).end());
     const answer = await use(await allowing(rule(base)), "http_request", { url: base, method: "PUT", body: "x" });

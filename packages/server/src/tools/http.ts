@@ -74,6 +74,8 @@ export function httpTools(rules: readonly HttpRule[], options: { allowPrivate: b
       input: requestInput,
       effect: "once",
       approval: "always",
+      // "Allow for this thread" covers one method on one host; of no address it covers nothing.
+      approvalScope: ({ method, url }) => (URL.canParse(url) ? `${method} ${new URL(url).origin}` : ""),
       timeoutMs: TIMEOUT_MS + 5000,
       run: (input, context) => send(rules, options, input, context),
     }),
