@@ -43,7 +43,7 @@ export function describeEvent(event: Event): string | undefined {
     case "run.started":
       return `run ${event.run_id} started`;
     case "run.waiting":
-      return `run ${event.run_id} waits for a permission`;
+      return `run ${event.run_id} waits for ${event.data.waiting_for.map(({ kind, id }) => `${kind} ${id}`).join(", ")}`;
     case "run.resumed": {
       const again = event.data.superseded_message_ids?.length ? "; the answer begins again" : "";
       return `run ${event.run_id} goes on (${event.data.reason})${again}`;

@@ -30,6 +30,7 @@ export const calls = {
   "runs.list": { method: "GET", path: "/runs" },
   "runs.get": { method: "GET", path: "/runs/{run_id}" },
   "runs.cancel": { method: "POST", path: "/runs/{run_id}/cancel" },
+  "runs.tree": { method: "GET", path: "/runs/{run_id}/tree" },
   "runs.transcript": { method: "GET", path: "/runs/{run_id}/transcript" },
 
   "permissions.list": { method: "GET", path: "/permissions" },

@@ -45,6 +45,7 @@ const verbs: Record<string, [(client: CallboardClient) => Promise<unknown>, stri
   "runs.list": [(c) => c.runs.list({ state: "running" }), "GET /runs?state=running"],
   "runs.get": [(c) => c.runs.get("run_1"), "GET /runs/run_1"],
   "runs.cancel": [(c) => c.runs.cancel("run_1"), "POST /runs/run_1/cancel"],
+  "runs.tree": [(c) => c.runs.tree("run_1"), "GET /runs/run_1/tree"],
   "runs.transcript": [(c) => c.runs.transcript("run_1"), "GET /runs/run_1/transcript"],
 
   "permissions.list": [(c) => c.permissions.list({ state: "pending" }), "GET /permissions?state=pending"],

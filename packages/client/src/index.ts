@@ -36,6 +36,7 @@ export type {
   RunErrorCode,
   RunResult,
   RunState,
+  RunTree,
   SendEventsAnswer,
   Thread,
   ThreadAnswer,

@@ -23,6 +23,9 @@ export function runCalls(transport: Transport) {
     /** Asks the run to stop; it ends as `canceled` within a second or two. */
     cancel: (runId: string, options?: RequestOptions) => call("runs.cancel", byId(runId, options)),
 
+    /** The run with the runs that it has called, and those that they have called. */
+    tree: (runId: string, options?: RequestOptions) => call("runs.tree", byId(runId, options)),
+
     /** What the model was told and what it said. */
     transcript: (runId: string, options?: RequestOptions) => call("runs.transcript", byId(runId, options)),
 

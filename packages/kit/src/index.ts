@@ -51,6 +51,8 @@ export {
   type ApprovalAnswer,
   type ApprovalContext,
   defineTool,
+  type InvokeAgent,
+  type InvokeAgentOptions,
   type Tool,
   type ToolApproval,
   type ToolCaller,

@@ -1,6 +1,18 @@
 /** Tools: what a model may ask for, written as a function with typed input. */
-import type { File, FileId, Json, OrganizationId, RunId, Scope, ThreadId, UserId } from "@callboard/protocol";
+import type {
+  File,
+  FileId,
+  Json,
+  OrganizationId,
+  RunId,
+  Scope,
+  ThreadId,
+  UserId,
+  VariableValue,
+} from "@callboard/protocol";
+import type { AgentFile, AgentRef } from "./agent.ts";
 import type { Documents } from "./documents.ts";
+import type { FinishedRun } from "./endpoint.ts";
 import type { JsonSchema, OutputOf, StandardSchema } from "./schema.ts";
 
 /**
@@ -36,6 +48,30 @@ export type ToolLog = {
   warn(message: string, facts?: Record<string, unknown>): void;
 };
 
+export type InvokeAgentOptions<Variables> = { message: string; variables?: Variables };
+
+/**
+ * Has an agent work for the run's caller, and waits for the end. The agent's run is a child of this one: on a
+ * thread of its own, under what is left of this run's limits, canceled when the call ends without it.
+ *
+ * The n-th use in a call that is repeated after a crash joins the run that the n-th one began. Unless `effect`
+ * is `once`, a call whose agent waits for a person is given up and made again once the agent has ended.
+ *
+ * @throws when the caller may not use the agent, the variables do not fit, or agents would call each other too
+ *   deep or in a circle; left alone, the model reads why
+ */
+export type InvokeAgent = {
+  <Variables, Output>(
+    agent: AgentFile<Variables, Output>,
+    options: InvokeAgentOptions<Variables>,
+  ): Promise<FinishedRun<Output>>;
+  <Variables, Output>(
+    agent: AgentRef<Variables, Output>,
+    options: InvokeAgentOptions<NoInfer<Variables>>,
+  ): Promise<FinishedRun<Output>>;
+  (slug: string, options: InvokeAgentOptions<Record<string, VariableValue>>): Promise<FinishedRun<Json>>;
+};
+
 export type ToolContext = {
   readonly caller: ToolCaller;
   /** The same for every repetition of this call, also after a crash: use it as an idempotency key. */
@@ -49,6 +85,7 @@ export type ToolContext = {
   readonly documents: Documents;
   /** Like the global `fetch`, but refuses private and metadata addresses when it connects. */
   readonly fetch: typeof fetch;
+  invokeAgent: InvokeAgent;
   /** Shows a line to who follows the thread. */
   relayStatus(text: string, more?: { progress?: number; data?: Json }): void;
   readonly log: ToolLog;

@@ -89,6 +89,8 @@ export const agentConfig = z.strictObject({
   instructions: z.string().max(200_000).default(""),
   variables: z.record(variableName, variableDeclaration).default({}),
   tools: z.array(toolPolicy).max(128).default([]),
+  /** Slugs of the agents it may call; the model sees each as a tool `agent_<slug>`, with `_` for `-`. */
+  agents: z.array(slug).max(16).default([]),
   approvals: approvals.prefault({}),
   unknown_outcome: unknownOutcome.default("tell_model"),
   output_schema: jsonObject.optional(),
@@ -113,7 +115,7 @@ function undefaulted<S extends z.ZodRawShape>(shape: S): z.ZodObject<Undefaulted
 }
 /** What a run without a saved agent works under; what is left out comes from an agent that is named, or is the default. */
 export const rawConfig = undefaulted(
-  agentConfig.omit({ name: true, variables: true, icon: true, description: true }).shape,
+  agentConfig.omit({ name: true, variables: true, icon: true, description: true, agents: true }).shape,
 );
 export type RawConfig = z.output<typeof rawConfig>;
 

@@ -4,7 +4,7 @@ import { json, timestamp } from "./common.ts";
 import { file } from "./files.ts";
 import { idSchema } from "./ids.ts";
 import { permissionReason } from "./permissions.ts";
-import { contentPart, principalRef, runError, runResult, usage } from "./threads.ts";
+import { contentPart, principalRef, runError, runResult, usage, waitingFor } from "./threads.ts";
 
 const messageId = idSchema("message");
 const callId = idSchema("call");
@@ -22,11 +22,19 @@ export const eventData = {
   "agent.thinking": z.object({ message_id: messageId, text: z.string() }),
 
   // Tool calls. Input and output are present only where the tool makes them public.
-  "tool.call.started": z.object({ call_id: callId, tool: z.string(), input: json.optional() }),
+  // Calls of another agent name the run that works on them; it may begin a moment after the event.
+  "tool.call.started": z.object({
+    call_id: callId,
+    tool: z.string(),
+    input: json.optional(),
+    child_run_id: idSchema("run").optional(),
+  }),
   "tool.call.completed": z.object({
     call_id: callId,
     tool: z.string(),
     outcome: toolOutcome,
+    /** Absent when the call was refused, so that there is no such run. */
+    child_run_id: idSchema("run").optional(),
     output: json.optional(),
     /** One line on why the outcome is not `ok`. */
     reason: z.string().optional(),
@@ -58,9 +66,7 @@ export const eventData = {
   // Runs
   "run.queued": z.object({ agent_version: z.number().int().nullable() }),
   "run.started": z.object({ attempt: z.number().int() }),
-  "run.waiting": z.object({
-    waiting_for: z.array(z.object({ kind: z.literal("permission"), id: idSchema("permission") })),
-  }),
+  "run.waiting": z.object({ waiting_for: waitingFor }),
   "run.resumed": z.object({
     attempt: z.number().int(),
     reason: z.enum(["answered", "taken_over", "handed_over", "model_retry"]),

@@ -99,6 +99,8 @@ export const routes = define({
       archived: queryBoolean.optional(),
       client_external_ref: z.string().max(300).optional(),
       attributed_user_id: z.string().max(64).optional(),
+      /** With threads that runs of other agents opened by calling this one. */
+      children: queryBoolean.default(false),
     }),
     answer: threads.threadList,
     status: 200,
@@ -251,6 +253,8 @@ export const routes = define({
       state: z.enum(runStates).optional(),
       agent_id: z.string().max(64).optional(),
       thread_id: z.string().max(64).optional(),
+      /** Only runs that this one has called. */
+      parent_run_id: z.string().max(64).optional(),
     }),
     answer: threads.runList,
     status: 200,
@@ -274,6 +278,16 @@ export const routes = define({
     answer: threads.run,
     status: 202,
     errors: ["not_found", "run_not_active"],
+  },
+  "runs.tree": {
+    method: "GET",
+    path: "/runs/{run_id}/tree",
+    summary: "The run with the runs it has called, and those that they have called.",
+    tag: "runs",
+    scope: "threads:read",
+    answer: threads.runTree,
+    status: 200,
+    errors: ["not_found"],
   },
   "runs.transcript": {
     method: "GET",

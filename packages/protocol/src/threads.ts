@@ -3,7 +3,7 @@ import { z } from "zod";
 import { rawConfig, variableValue } from "./agents.ts";
 import { decisionFields } from "./approvals.ts";
 import { json, jsonObject, listOf, metadata, timestamp } from "./common.ts";
-import { idSchema } from "./ids.ts";
+import { type CallId, idSchema } from "./ids.ts";
 import { runStates } from "./run.ts";
 
 export const principalRef = z.object({
@@ -157,6 +157,8 @@ export const thread = z
     id: idSchema("thread"),
     agent_id: idSchema("agent").nullable(),
     agent_version: z.number().int().nullable(),
+    /** The thread whose run opened this one by calling the agent; the two are deleted together. */
+    parent_thread_id: idSchema("thread").nullable(),
     title: z.string().nullable(),
     state: threadState,
     archived: z.boolean(),
@@ -188,7 +190,17 @@ export type RunError = z.infer<typeof runError>;
 export const runResult = z.object({ text: z.string(), output: json.optional() });
 export type RunResult = z.infer<typeof runResult>;
 
-export const runTrigger = z.enum(["message", "interrupt", "raw"]);
+/** `agent`: a run of another agent called this one. */
+export const runTrigger = z.enum(["message", "interrupt", "raw", "agent"]);
+
+/** What a run waits for: a person's decision, or the run of an agent it has called. */
+export const waitingFor = z.array(
+  z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("permission"), id: idSchema("permission") }),
+    z.object({ kind: z.literal("run"), id: idSchema("run") }),
+  ]),
+);
+export type WaitingFor = z.infer<typeof waitingFor>;
 
 export const run = z
   .object({
@@ -200,6 +212,7 @@ export const run = z
     state: runState,
     trigger: runTrigger,
     attempt: z.number().int(),
+    /** Of the run and of the runs it has called. */
     usage,
     created_at: timestamp,
     started_at: timestamp.nullable(),
@@ -209,10 +222,24 @@ export const run = z
     /** Only on `failed` and `canceled`. */
     error: runError.optional(),
     /** Only on `waiting`. */
-    waiting_for: z.array(z.object({ kind: z.literal("permission"), id: idSchema("permission") })).optional(),
+    waiting_for: waitingFor.optional(),
   })
   .meta({ id: "Run" });
 export type Run = z.infer<typeof run>;
+
+/** A run with the runs it has called, in the order of their calls. */
+export const runTree = z
+  .object({
+    run,
+    agent_slug: z.string().nullable(),
+    /** The tool call of the parent run that called it; null at the root of the tree. */
+    call_id: idSchema("call").nullable(),
+    get children(): z.ZodType<RunTree[]> {
+      return z.array(runTree);
+    },
+  })
+  .meta({ id: "RunTree" });
+export type RunTree = { run: Run; agent_slug: string | null; call_id: CallId | null; children: RunTree[] };
 
 export const threadLinks = z.object({ thread: z.string(), events: z.string(), stream: z.string() });
 export const threadAnswer = z.object({ thread, run: run.nullable(), links: threadLinks }).meta({ id: "ThreadAnswer" });

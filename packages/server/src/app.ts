@@ -124,6 +124,8 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       feed,
       commits,
       authority: createAuthority({ sql: database, authenticator, agents: directory }),
+      authenticator,
+      agents: directory,
       tools,
       log,
       now,

@@ -1,4 +1,4 @@
-import type { Run, Transcript } from "@callboard/client";
+import type { Run, RunTree, Transcript } from "@callboard/client";
 import type { Command } from "commander";
 import type { ContextOf } from "../context.ts";
 import { plain, printFields, printJson, styled, write } from "../output.ts";
@@ -24,6 +24,16 @@ export function addRunCommands(program: Command, contextOf: ContextOf): void {
     });
 
   runs
+    .command("tree <run>")
+    .description("print a run with the runs it has called")
+    .action(async (runId: string, _: unknown, command: Command) => {
+      const { client, json } = contextOf(command);
+      const tree = await client.runs.tree(runId);
+      if (json) printJson(tree);
+      else printTree(tree, 0);
+    });
+
+  runs
     .command("transcript <run>")
     .description("print what the model was told and what it said")
     .action(async (runId: string, _: unknown, command: Command) => {
@@ -32,6 +42,13 @@ export function addRunCommands(program: Command, contextOf: ContextOf): void {
       if (json) printJson(transcript);
       else printTranscript(transcript);
     });
+}
+
+function printTree({ run, agent_slug, children }: RunTree, level: number): void {
+  const { id, state, usage } = run;
+  const tokens = `${usage.input_tokens} tokens in, ${usage.output_tokens} out`;
+  write(`${"  ".repeat(level)}${plain(agent_slug ?? "raw")} ${id} ${state} ${styled("dim", tokens)}\n`);
+  for (const child of children) printTree(child, level + 1);
 }
 
 function printTranscript({ prompt, input, steps }: Transcript): void {

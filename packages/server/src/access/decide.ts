@@ -148,12 +148,32 @@ export function shareAgent(caller: Caller, facts: AgentFacts | undefined): Grant
  * @throws insufficient_scope, not_found, agent_not_published, api_access_disabled, forbidden; in this order
  */
 export function callAgent(caller: Caller, facts: AgentFacts | undefined): Grant<"agent.call"> {
+  return mayCall(caller, facts, "api");
+}
+
+/**
+ * May a run of this caller call the agent? As `callAgent`, but the switch of the public API does not matter.
+ *
+ * @param attributed for whom a service works, undefined when that is no active member; null for itself
+ * @throws insufficient_scope, not_found, agent_not_published, forbidden, attribution_not_allowed
+ */
+export function callSubAgent(
+  caller: Caller,
+  attributed: { person: Person | undefined } | null,
+  facts: AgentFacts | undefined,
+): Grant<"agent.call"> {
+  const granted = mayCall(caller, facts, "run");
+  if (attributed !== null && facts !== undefined) attributeTo(caller, attributed.person, facts);
+  return granted;
+}
+
+function mayCall(caller: Caller, facts: AgentFacts | undefined, by: "api" | "run"): Grant<"agent.call"> {
   requireScope(caller, "threads:write");
   const agent = seeAgent(caller, facts);
   if (agent.liveVersion === null) {
     throw new CallboardError("agent_not_published", `agent ${agent.slug} has no live version`);
   }
-  if (!agent.apiAccess) {
+  if (by === "api" && !agent.apiAccess) {
     throw new CallboardError("api_access_disabled", `the API access of agent ${agent.slug} is switched off`);
   }
   const person = toPerson(caller);

@@ -10,6 +10,7 @@ export {
   attributeTo,
   callAgent,
   callEndpoint,
+  callSubAgent,
   cancelJob,
   createAgent,
   decidePermission,

@@ -38,6 +38,7 @@ import { decodeCursor, isUniqueViolation, type Sql, type Transaction, toPage } f
 import { diff } from "./diff.ts";
 import { draftProblems, type InputSchemaOf, refuseProblems } from "./draft.ts";
 import * as store from "./store.ts";
+import { callProblems } from "./sub-agents.ts";
 
 /** What decides who may call an agent and under which name. */
 export type AgentSettings = Omit<UpdateAgent, "draft">;
@@ -263,7 +264,14 @@ export class Agents {
 
   async #refuseInvalid(tx: Sql, organizationId: OrganizationId, slug: string, config: Agent["draft"]): Promise<void> {
     const models = await this.#connections.problems(tx, organizationId, config.model);
-    refuseProblems(slug, [...draftProblems(config, this.#toolNames(), this.#inputSchemaOf), ...models]);
+    const calls = config.agents.length === 0 ? [] : await this.#callProblems(tx, organizationId, slug, config.agents);
+    refuseProblems(slug, [...draftProblems(config, this.#toolNames(), this.#inputSchemaOf), ...models, ...calls]);
+  }
+
+  /** Publishing locks the organization, so two agents that would call each other are not published side by side. */
+  async #callProblems(tx: Sql, organizationId: OrganizationId, slug: string, callees: string[]) {
+    const known = await store.knownSlugs(tx, organizationId, callees);
+    return callProblems(slug, callees, known, await store.liveCalls(tx, organizationId));
   }
 }
 

@@ -10,9 +10,11 @@ import {
   type AgentFacts,
   type Caller,
   callAgent,
+  callSubAgent,
   EpochCache,
   type Grant,
   Lru,
+  type Person,
 } from "../access/index.ts";
 import type { Sql } from "../storage/index.ts";
 import { readFacts, readVersion } from "./store.ts";
@@ -51,10 +53,7 @@ export class AgentDirectory {
    */
   async forCall(caller: Caller, agentIdOrSlug: string): Promise<CallableAgent> {
     const { epoch, facts } = await this.#read(caller, agentIdOrSlug);
-    const grant = callAgent(caller, facts);
-    if (facts === undefined || facts.liveVersion === null) throw notFound(); // callAgent has thrown
-    const config = await this.version(caller.organizationId, facts.id, facts.liveVersion);
-    return { agentId: facts.id, version: facts.liveVersion, config, epoch, grant, facts };
+    return this.#callable(callAgent(caller, facts), epoch, facts);
   }
 
   /** The agent's facts for other decisions about it, such as `seeAgent`; undefined when it is not there. */
@@ -65,6 +64,28 @@ export class AgentDirectory {
   /** The same with the epoch it is true for, which may be above the caller's. */
   factsAt(caller: Caller, agentIdOrSlug: string): Promise<{ epoch: number; facts: AgentFacts | undefined }> {
     return this.#read(caller, agentIdOrSlug);
+  }
+
+  /** The live version of an agent, whoever may call it; undefined without one. */
+  async live(organizationId: OrganizationId, agentIdOrSlug: string): Promise<AgentConfig | undefined> {
+    const { facts } = await this.#read({ organizationId, epoch: 0 }, agentIdOrSlug);
+    if (facts === undefined || facts.liveVersion === null) return undefined;
+    return this.version(organizationId, facts.id, facts.liveVersion);
+  }
+
+  /**
+   * The live version of an agent that a run of this caller may call now.
+   *
+   * @param attributed for whom a service works, as a member is now; null when it works for itself
+   * @throws insufficient_scope, not_found, agent_not_published, forbidden, attribution_not_allowed
+   */
+  async forSubCall(
+    caller: Caller,
+    attributed: { person: Person | undefined } | null,
+    agentIdOrSlug: string,
+  ): Promise<CallableAgent> {
+    const { epoch, facts } = await this.#read(caller, agentIdOrSlug);
+    return this.#callable(callSubAgent(caller, attributed, facts), epoch, facts);
   }
 
   /** A version's configuration; shared by its readers, who leave it as it is. @throws not_found */
@@ -82,7 +103,16 @@ export class AgentDirectory {
     this.#facts.close();
   }
 
-  async #read(caller: Caller, agentIdOrSlug: string): Promise<{ epoch: number; facts: AgentFacts | undefined }> {
+  async #callable(grant: Grant<"agent.call">, epoch: number, facts: AgentFacts | undefined): Promise<CallableAgent> {
+    if (facts === undefined || facts.liveVersion === null) throw notFound(); // there is a grant, so it is there
+    const config = await this.version(grant.organizationId, facts.id, facts.liveVersion);
+    return { agentId: facts.id, version: facts.liveVersion, config, epoch, grant, facts };
+  }
+
+  async #read(
+    caller: Pick<Caller, "organizationId" | "epoch">,
+    agentIdOrSlug: string,
+  ): Promise<{ epoch: number; facts: AgentFacts | undefined }> {
     const { organizationId, epoch } = caller;
     let missing: { epoch: number; facts: undefined } | undefined;
     const read = async () => {

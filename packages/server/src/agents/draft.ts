@@ -2,6 +2,7 @@
 import { type AgentConfig, CallboardError, type FieldProblem } from "@callboard/protocol";
 import { conditionProblems } from "./condition.ts";
 import { outputSchemaProblem } from "./output-schema.ts";
+import { agentListProblems } from "./sub-agents.ts";
 import { placeholders } from "./template.ts";
 import { declarationProblems } from "./variables.ts";
 
@@ -24,6 +25,7 @@ export function draftProblems(
     ...toolProblems(config.tools, toolNames),
     ...config.tools.flatMap((tool, i) => approvalProblems(tool, `tools[${i}].approval`, inputSchemaOf)),
     ...approverProblems(config.approvals),
+    ...agentListProblems(config),
     ...(output === undefined ? [] : [{ path: "output_schema", message: output }]),
   ];
 }

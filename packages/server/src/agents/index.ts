@@ -6,5 +6,6 @@ export { type Change, diff } from "./diff.ts";
 export { draftProblems, refuseProblems } from "./draft.ts";
 export { type OutputSchema, outputProblems } from "./output-schema.ts";
 export { agentsOwnedBy, readFacts } from "./store.ts";
+export { agentToolName, agentToolSchema, describeAgent, MAX_DEPTH } from "./sub-agents.ts";
 export { renderInstructions } from "./template.ts";
 export { type Declarations, resolveVariables, type Variables } from "./variables.ts";

@@ -93,6 +93,14 @@ const liveUser = statement(
     order by a.slug limit 1`,
 );
 
+const known = statement("agents.known", "select slug from agents where organization_id = $1 and slug = any($2)");
+const calls = statement(
+  "agents.live-calls",
+  `select a.slug, v.config->'agents' as agents from agents a
+     join agent_versions v on v.organization_id = a.organization_id and v.agent_id = a.id and v.version = a.live_version
+    where a.organization_id = $1 and jsonb_array_length(v.config->'agents') > 0`,
+);
+
 const clearAccess = statement(
   "agents.clear-access",
   "delete from agent_access where organization_id = $1 and agent_id = $2",
@@ -271,6 +279,18 @@ export async function listVersionRows(sql: Sql, key: Key, before: number, limit:
 /** The slug of an agent whose live version names that model connection. */
 export async function liveUserOf(sql: Sql, organizationId: OrganizationId, slug: string): Promise<string | undefined> {
   return (await sql.row<{ slug: string }>(liveUser, [toUuid(organizationId), slug]))?.slug;
+}
+
+/** Those of the slugs that agents have. */
+export async function knownSlugs(sql: Sql, organizationId: OrganizationId, slugs: string[]): Promise<Set<string>> {
+  const rows = await sql.rows<{ slug: string }>(known, [toUuid(organizationId), slugs]);
+  return new Set(rows.map(({ slug }) => slug));
+}
+
+/** Whom the agents' live versions call, by slug. */
+export async function liveCalls(sql: Sql, organizationId: OrganizationId): Promise<Map<string, string[]>> {
+  const rows = await sql.rows<{ slug: string; agents: string[] }>(calls, [toUuid(organizationId)]);
+  return new Map(rows.map(({ slug, agents }) => [slug, agents]));
 }
 
 export async function writeAccess(

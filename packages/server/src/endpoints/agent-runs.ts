@@ -17,11 +17,19 @@ import type {
 } from "@callboard/kit";
 import { CallboardError, isTerminal, type JobId, type OrganizationId, type Run, toUuid } from "@callboard/protocol";
 import { type Caller, principalId } from "../access/index.ts";
-import { answersUnder, type CallWorld, storedAnswer, waitForEnd } from "../calls/index.ts";
+import {
+  answersUnder,
+  type CallWorld,
+  type NamedAgent,
+  schemaOf,
+  slugOf,
+  storedAnswer,
+  toFinished,
+  waitForEnd,
+} from "../calls/index.ts";
 import { errorFacts } from "../log/index.ts";
 import { AlreadyAnswered, cancelRun, findRun, type IdempotencyKey, StaleAccess, toRun } from "../runs/index.ts";
 import { type Call, CallMoved, type EndpointWorld } from "./asked.ts";
-import { toFinished } from "./finished.ts";
 import type { RunPlace } from "./relay.ts";
 import {
   type AdHocOptions,
@@ -39,10 +47,6 @@ const WAIT_SECONDS = 60;
 const AGAIN_MS = 500;
 /** How often a cancel is tried while the database is away. */
 const CANCEL_TRIES = 20;
-
-type Agent = AgentFile | AgentRef | string;
-const isFile = (agent: Agent | undefined): agent is AgentFile =>
-  typeof agent === "object" && agent !== null && "kind" in agent && agent.kind === "agent";
 
 export class AgentRuns {
   readonly #world: EndpointWorld;
@@ -67,9 +71,9 @@ export class AgentRuns {
     agent: AgentFile<Variables, Output> | AgentRef<Variables, Output> | string,
     options: RunAgentOptions<Variables>,
   ): Promise<FinishedRun<Output>> => {
-    const schema = isFile(agent as Agent) ? (agent as AgentFile).output : undefined;
+    const schema = schemaOf(agent as NamedAgent);
     return this.#promise<Output>(schema, options.signal, () =>
-      agentStarter(this.#place, this.#slug("runAgent", agent as Agent), options as AgentOptions),
+      agentStarter(this.#place, this.#slug("runAgent", agent as NamedAgent), options as AgentOptions),
     );
   };
 
@@ -77,7 +81,7 @@ export class AgentRuns {
   readonly runAdHoc: RunAdHoc = <Output>(given: object): Promise<FinishedRun<Output>> => {
     const options = given as AdHocOptions;
     const { agent, signal } = options;
-    const schema = options.output ?? (isFile(agent) ? agent.output : undefined);
+    const schema = options.output ?? schemaOf(agent);
     return this.#promise<Output>(schema, signal, () =>
       adHocStarter(this.#place, agent === undefined ? undefined : this.#slug("runAdHoc", agent), options),
     );
@@ -131,11 +135,8 @@ export class AgentRuns {
     return { world: this.#world, call: this.#call };
   }
 
-  #slug(verb: string, agent: Agent): string {
-    if (typeof agent === "string") return agent;
-    const slug = isFile(agent) ? this.#world.endpoints.slugOf(agent) : agent?.slug;
-    if (typeof slug === "string") return slug;
-    throw new TypeError(`${verb}: expected a slug or the default export of a file in agents/`);
+  #slug(verb: string, agent: NamedAgent): string {
+    return slugOf(verb, agent, (file) => this.#world.endpoints.slugOf(file));
   }
 
   async #start(starter: Starter, number: number): Promise<Started> {

@@ -9,7 +9,15 @@
  * A3  What a caller gained after the run was accepted does not count; what it lost counts at once.
  */
 import { type AgentId, CallboardError, fromUuid, type Scope } from "@callboard/protocol";
-import { type Authenticator, attributeTo, type Caller, callAgent, findPerson, rawRun } from "../access/index.ts";
+import {
+  type Authenticator,
+  attributeTo,
+  type Caller,
+  callAgent,
+  callSubAgent,
+  findPerson,
+  rawRun,
+} from "../access/index.ts";
 import type { AgentDirectory } from "../agents/index.ts";
 import type { Principal, RunRow } from "../runs/index.ts";
 import type { Sql } from "../storage/index.ts";
@@ -42,7 +50,7 @@ export type AuthorityOptions = {
 };
 
 export function createAuthority({ sql, authenticator, agents }: AuthorityOptions): Authority {
-  type Asked = { caller: Caller; agentId: AgentId | null; isRaw: boolean; principal: Principal };
+  type Asked = { caller: Caller; agentId: AgentId | null; trigger: RunRow["trigger"]; principal: Principal };
 
   /** The person a service works for, as that person stands now. */
   async function attributedGroups({ caller, agentId, principal }: Asked, facts: Facts): Promise<readonly string[]> {
@@ -57,14 +65,16 @@ export function createAuthority({ sql, authenticator, agents }: AuthorityOptions
   type Facts = Awaited<ReturnType<AgentDirectory["factsAt"]>>["facts"];
   /** @returns undefined when the caller is older than the agent's facts */
   async function decide(asked: Asked): Promise<Standing | undefined> {
-    const { caller, agentId, isRaw, principal } = asked;
+    const { caller, agentId, trigger, principal } = asked;
     let facts: Facts;
-    if (isRaw) rawRun(caller);
+    if (trigger === "raw") rawRun(caller);
     if (agentId !== null) {
       const found = await agents.factsAt(caller, agentId);
       if (found.epoch > caller.epoch) return undefined;
       facts = found.facts;
-      callAgent(caller, facts);
+      // Whom another run calls need not be open to the public API.
+      if (trigger === "agent") callSubAgent(caller, null, facts);
+      else callAgent(caller, facts);
     }
     const groups = new Set(await attributedGroups(asked, facts));
     return {
@@ -77,16 +87,11 @@ export function createAuthority({ sql, authenticator, agents }: AuthorityOptions
   return {
     async standing({ organization_id, agent_id, trigger, principal }, fresh = false) {
       const agentId = agent_id === null ? null : fromUuid("agent", agent_id);
-      const isRaw = trigger === "raw";
       const token = { organizationId: fromUuid("organization", organization_id), tokenId: principal.tokenId };
       try {
         for (let again = fresh; ; again = true) {
-          const standing = await decide({
-            caller: await authenticator.callerOf(token, again),
-            agentId,
-            isRaw,
-            principal,
-          });
+          const caller = await authenticator.callerOf(token, again);
+          const standing = await decide({ caller, agentId, trigger, principal });
           if (standing !== undefined) return standing;
         }
       } catch (error) {

@@ -24,18 +24,21 @@ import {
   reapWorkers,
   registerWorker,
   removeWorker,
+  settleFamilies,
 } from "../runs/index.ts";
 import type { Sql, Wakes } from "../storage/index.ts";
+import { ChildRuns, type ChildServices } from "./child-runs.ts";
 import { Loop, type LoopServices } from "./loop.ts";
+import { Seats } from "./seat.ts";
 
 export type EngineOptions = {
-  services: LoopServices;
+  services: Omit<LoopServices, "children"> & ChildServices;
   wakes: Wakes;
   /** A connection that nothing else waits for: a lease must not run out because the pool is busy. */
   lease: Pick<Sql, "rows">;
   /** `api` processes have a lease too, so that others know to wake them, but work on no runs. */
   role: "all" | "api" | "worker";
-  /** Runs at once in this process. */
+  /** Runs at once in this process, beside those that wait here for agents they have called. */
   slots: number;
 };
 
@@ -45,6 +48,8 @@ const LOOK_MS = 500;
 
 export class Engine implements RunHost {
   readonly #options: EngineOptions;
+  readonly #services: LoopServices;
+  readonly #seats: Seats;
   readonly #loops = new Map<string, Loop>();
   #worker = toUuid(newId("worker"));
   #registered = false;
@@ -61,9 +66,15 @@ export class Engine implements RunHost {
   /** Runs that were this worker's at the last look, and no loop's. */
   #strays: ReadonlySet<string> = new Set();
   #looking = false;
+  #settling: Promise<void> | undefined;
+  #settleAgain = false;
 
   constructor(options: EngineOptions) {
     this.#options = options;
+    this.#services = { ...options.services, children: new ChildRuns(options.services, this, options.wakes) };
+    this.#seats = new Seats(options.slots, () => {
+      if (this.#claimAgain) this.#claimSoon();
+    });
     options.wakes.on("queue", () => this.#claimSoon());
     onAccessChange(options.wakes, (organizationId) => {
       for (const loop of this.#loops.values()) {
@@ -95,16 +106,17 @@ export class Engine implements RunHost {
   }
 
   hasRoom(): boolean {
-    return !this.#stopping && this.worker() !== null && this.#loops.size < this.#options.slots;
+    return !this.#stopping && this.worker() !== null && this.#seats.free(this.#loops.size) > 0;
   }
 
   adopt(claim: Claim): void {
-    const loop = new Loop(this.#options.services, claim);
+    const loop = new Loop(this.#services, claim, this.#seats.seat());
     this.#loops.set(claim.key.run, loop);
     if (this.#stopping) loop.handOver();
     loop.work().then((result) => {
       if (this.#loops.get(claim.key.run) === loop) this.#loops.delete(claim.key.run);
       if (result.kind === "ended") this.#options.services.feed.dropTail(claim.key);
+      if (result.kind === "ended" && loop.hasFamily) this.#settleSoon();
       if (result.kind === "ended" && result.next) this.#claimNext(claim);
       else if (this.#claimAgain) this.#claimSoon();
     });
@@ -112,6 +124,7 @@ export class Engine implements RunHost {
 
   drop(run: string): void {
     this.#loops.get(run)?.lose();
+    this.#settleSoon();
   }
 
   // Life
@@ -141,6 +154,7 @@ export class Engine implements RunHost {
     while (this.#loops.size > 0 && Date.now() < deadline) await sleep(10);
     for (const timer of this.#timers) clearInterval(timer);
     wheel.stop();
+    await this.#settling;
     // The lease goes last: until here nobody took what was being given back.
     await removeWorker(database, this.#worker).catch(() => undefined);
     this.#options.wakes.tell("queue", "");
@@ -276,7 +290,7 @@ export class Engine implements RunHost {
   async #claim(): Promise<void> {
     const { database, feed, now } = this.#options.services;
     const worker = this.worker();
-    const limit = Math.min(20, this.#options.slots - this.#loops.size);
+    const limit = Math.min(20, this.#seats.free(this.#loops.size));
     if (worker === null || limit <= 0) return;
     try {
       const busy = [...this.#loops.values()].some((loop) => loop.isSuspect);
@@ -310,6 +324,7 @@ export class Engine implements RunHost {
     this.#looking = true;
     try {
       this.#claimSoon();
+      this.#settleSoon();
       await this.#reap();
       await this.#expirePermissions();
     } catch (error) {
@@ -317,6 +332,23 @@ export class Engine implements RunHost {
     } finally {
       this.#looking = false;
     }
+  }
+
+  /** What must follow for other runs when one has ended: at once where it is known, and with each look. */
+  #settleSoon(): void {
+    if (this.#stopping || this.#timers.length === 0) return;
+    if (this.#settling !== undefined) {
+      this.#settleAgain = true;
+      return;
+    }
+    this.#settleAgain = false;
+    const { database, feed, now } = this.#services;
+    this.#settling = settleFamilies({ database, feed, now, host: this, wakes: this.#options.wakes })
+      .catch((error) => this.#warn(error, "runs of agents that were called could not be looked after"))
+      .finally(() => {
+        this.#settling = undefined;
+        if (this.#settleAgain) this.#settleSoon();
+      });
   }
 
   async #expirePermissions(): Promise<void> {

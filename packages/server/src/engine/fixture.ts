@@ -1,7 +1,14 @@
 /** For tests: the engine's loop on a real database, with a model that follows a script. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { StandardSchema, ToolDefinition } from "@callboard/kit";
-import { type AgentConfigInput, agentConfig, type Event, type Json, terminalEventTypes } from "@callboard/protocol";
+import {
+  type AgentConfigInput,
+  agentConfig,
+  CallboardError,
+  type Event,
+  type Json,
+  terminalEventTypes,
+} from "@callboard/protocol";
 import { expect } from "vitest";
 import { z } from "zod";
 import type { Logger } from "../log/index.ts";
@@ -10,7 +17,9 @@ import { createRunsWorld } from "../runs/fixture.ts";
 import type { Claim } from "../runs/index.ts";
 import { statement } from "../storage/index.ts";
 import { ToolRegistry } from "../tools/index.ts";
+import { ChildRuns, type ChildServices } from "./child-runs.ts";
 import { Loop, type LoopServices, type WorkResult } from "./loop.ts";
+import { Seats } from "./seat.ts";
 import { Wheel } from "./wheel.ts";
 
 const disown = statement("engine_fixture.disown", "update runs set lease_owner = null where id = $1");
@@ -93,7 +102,15 @@ export function testTool(
   return { description: "Test.", effect: "read", run, ...rest, input: input as unknown as StandardSchema };
 }
 
+// What happens when agents call each other is tried on a whole server.
+const absent = () => new CallboardError("not_found", "there is no such agent for this caller");
+const noAgents = { live: async () => undefined, forSubCall: () => Promise.reject(absent()) };
+const nobody = { callerOf: () => Promise.reject(absent()) };
+
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
+
+/** A run's place in a process of its own. */
+export const seat = () => new Seats(1, () => undefined).seat();
 
 export type EngineWorld = Awaited<ReturnType<typeof createEngineWorld>>;
 
@@ -108,8 +125,8 @@ export async function createEngineWorld() {
     model: Model,
     config: Partial<AgentConfigInput> = {},
     tools: Record<string, ToolDefinition> = {},
-    more: Partial<LoopServices> = {},
-  ): LoopServices {
+    more: Partial<LoopServices & ChildServices> = {},
+  ): LoopServices & ChildServices {
     const names = Object.keys(tools).map((name) => ({ name }));
     const parsed = agentConfig.parse({ name: "Test", tools: names, ...config });
     const registry = new ToolRegistry(
@@ -134,6 +151,13 @@ export async function createEngineWorld() {
       now: runs.now,
       fetch: () => Promise.reject(new Error("no network in tests")),
       maxFileBytes: 1_000_000,
+      agents: noAgents,
+      authenticator: nobody,
+      children: new ChildRuns(
+        { database: runs.database, feed: runs.feed, now: runs.now, agents: noAgents, authenticator: nobody },
+        runs.host,
+        runs.wakes,
+      ),
       ...more,
     };
   }
@@ -157,7 +181,7 @@ export async function createEngineWorld() {
   }
 
   async function work(claim: Claim, given: LoopServices): Promise<WorkResult> {
-    const loop = new Loop(given, claim);
+    const loop = new Loop(given, claim, seat());
     const leave = runs.wakes.on("steer", (keys) => {
       for (const key of keys) if (key.startsWith(claim.key.run)) loop.joined(Number(key.split("/")[1]));
     });

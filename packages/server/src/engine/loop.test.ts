@@ -5,7 +5,17 @@ import { z } from "zod";
 import { ModelError } from "../models/index.ts";
 import type { Claim } from "../runs/index.ts";
 import { callsOf, readTranscript } from "../runs/index.ts";
-import { calls, createEngineWorld, type EngineWorld, fails, hangs, ScriptedModel, says, testTool } from "./fixture.ts";
+import {
+  calls,
+  createEngineWorld,
+  type EngineWorld,
+  fails,
+  hangs,
+  ScriptedModel,
+  says,
+  seat,
+  testTool,
+} from "./fixture.ts";
 import { Loop } from "./loop.ts";
 import { RunFailure } from "./stop.ts";
 
@@ -570,7 +580,7 @@ describe("a run that is taken away", () => {
       return hangs("Well")(request, options);
     });
     const claim = await world.begin();
-    const loop = new Loop(world.services(model), claim);
+    const loop = new Loop(world.services(model), claim, seat());
     const working = loop.work();
     await spoke.opened;
     await world.runs.cancel(claim.key.threadId, claim.key.runId);
@@ -600,7 +610,7 @@ describe("a process that ends", () => {
       return hangs("Well, ")(request, options);
     }, says("Done."));
     const claim = await world.begin();
-    const loop = new Loop(world.services(model), claim);
+    const loop = new Loop(world.services(model), claim, seat());
     const working = loop.work();
     await spoke.opened;
     await sleep(10);
@@ -630,7 +640,7 @@ describe("a process that ends", () => {
     const model = new ScriptedModel(calls(["once", {}]), says("Paid."));
     const claim = await world.begin();
     const services = world.services(model, {}, { once });
-    const loop = new Loop(services, claim);
+    const loop = new Loop(services, claim, seat());
     const working = loop.work();
     await started.opened;
     loop.handOver();
@@ -653,7 +663,7 @@ describe("a process that ends", () => {
     const model = new ScriptedModel(calls(["read", {}]), says("Done."));
     const claim = await world.begin();
     const services = world.services(model, {}, { read });
-    const loop = new Loop(services, claim);
+    const loop = new Loop(services, claim, seat());
     const working = loop.work();
     await started.opened;
     loop.handOver();

@@ -7,6 +7,7 @@
  * L2  Whatever goes wrong becomes an event with a code. Nothing is thrown past `work`.
  * L3  After the fence is lost nothing is written, not even an error.
  */
+import type { AgentFile } from "@callboard/kit";
 import {
   type AgentConfig,
   CallboardError,
@@ -17,6 +18,7 @@ import {
   toUuid,
   type Usage,
 } from "@callboard/protocol";
+import type { AgentDirectory } from "../agents/index.ts";
 import type { Amount, BudgetLedger, Hold } from "../budgets/index.ts";
 import { type NewEvent, newEvent } from "../events/index.ts";
 import type { Logger } from "../log/index.ts";
@@ -40,14 +42,20 @@ import {
   runError,
   type StepRow,
   steeringAfter,
+  usedByChildren,
 } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
-import { storable, type ToolRegistry } from "../tools/index.ts";
+import { type LoadedTool, storable, type ToolRegistry } from "../tools/index.ts";
+import { type AgentTool, agentTool, offeredAgents } from "./agent-tools.ts";
 import type { Authority, Standing } from "./authority.ts";
 import { holdRoom } from "./budget.ts";
+import { bound } from "./child-limits.ts";
+import type { ChildRuns, Parent } from "./child-runs.ts";
 import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
+import { Invocations } from "./invocations.ts";
 import { Message, type MessageHost, type Spoken, textOf } from "./message.ts";
 import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
+import type { Seat } from "./seat.ts";
 import { missingTool, RunFailure, RunPause, RunStop } from "./stop.ts";
 import type { ToolServices } from "./tool-context.ts";
 import { ToolStep } from "./tool-step.ts";
@@ -56,6 +64,8 @@ import type { Wheel } from "./wheel.ts";
 export type LoopServices = ToolServices & {
   database: Database;
   authority: Authority;
+  agents: Pick<AgentDirectory, "live">;
+  children: ChildRuns;
   commits: RunCommits;
   tools: ToolRegistry;
   wheel: Wheel;
@@ -84,9 +94,14 @@ export class Loop {
   readonly #claim: Claim;
   readonly #abort = new AbortController();
   readonly #startedMs: number;
+  readonly #seat: Seat;
   #conversation: Conversation = { messages: [], fileBytes: 0 };
   #step = 0;
-  #usage: Usage = NO_USAGE;
+  /** What its own model calls used, and what the runs used that it has called. */
+  #own: Usage = NO_USAGE;
+  #below: Usage = NO_USAGE;
+  /** It has called agents, or is a call of one. */
+  #hasFamily: boolean;
   /** Steering messages taken in, and known to be there. */
   #steered = 0;
   #steeredKnown = 0;
@@ -101,14 +116,21 @@ export class Loop {
   /** The last model call's reservation, on its way to what it cost. */
   #settling: Promise<void> | undefined;
 
-  constructor(services: LoopServices, claim: Claim) {
+  constructor(services: LoopServices, claim: Claim, seat: Seat) {
     this.#services = services;
     this.#claim = claim;
+    this.#seat = seat;
+    this.#hasFamily = claim.row.parent_run_id !== null;
     this.#startedMs = performance.now();
   }
 
   get claim(): Claim {
     return this.#claim;
+  }
+
+  /** Its end may concern other runs. */
+  get hasFamily(): boolean {
+    return this.#hasFamily;
   }
 
   /** It may be what its processes died of; a step that it wrote says that it is not. */
@@ -145,7 +167,7 @@ export class Loop {
   /** Works until the run ends, waits, or is lost. Never throws (L2). */
   async work(): Promise<WorkResult> {
     try {
-      const config = await this.#services.config(this.#claim);
+      const config = bound(await this.#services.config(this.#claim), this.#claim.row);
       this.#setDeadline(config.limits.timeout_ms);
       return await this.#steps(config);
     } catch (error) {
@@ -157,7 +179,7 @@ export class Loop {
 
   async #steps(config: AgentConfig): Promise<WorkResult> {
     const targets = await this.#services.targets(this.#claim, config);
-    const tools = this.#modelTools(config);
+    const tools = await this.#modelTools(config);
     // A run that was just accepted was accepted with these rights.
     if (this.#claim.fresh !== true) {
       await this.#check(true);
@@ -212,7 +234,8 @@ export class Loop {
     this.#step = last.step + 1;
     this.#steered = last.steered;
     this.#steeredKnown = last.steered + 1;
-    for (const step of steps) this.#usage = addUsage(this.#usage, step);
+    for (const step of steps) this.#own = addUsage(this.#own, step);
+    await this.#countBelow();
     const own = calls.filter((call) => call.step === last.step);
     return own.some(isOpen) ? ToolStep.resume(last.step, own) : undefined;
   }
@@ -335,7 +358,7 @@ export class Loop {
     asked: Parameters<typeof ToolStep.plan>[2],
   ): Promise<WorkResult | undefined> {
     const usage = this.#stepUsage(spoken);
-    this.#usage = addUsage(this.#usage, usage);
+    this.#own = addUsage(this.#own, usage);
     const { tools, revoked } = await this.#begin(config, asked, (planned) => ({
       ...planned,
       events: [...this.#stepEvents(spoken, this.#usage), ...planned.events],
@@ -377,6 +400,7 @@ export class Loop {
     // It stays when this throws: the end of the run then says what became of its open calls.
     this.#toolStep = tools;
     const question = await tools.run(this.#toolHost(config));
+    if (this.#hasFamily) await this.#countBelow();
     if (question !== undefined) {
       const { waitingFor, change } = question;
       const waiting = this.#event("run.waiting", { waiting_for: waitingFor });
@@ -399,11 +423,35 @@ export class Loop {
       },
       signal: this.#signal,
       registry: this.#services.tools,
+      find: (name: string) => this.#findTool(config, name),
+      invocations: (call: ConstructorParameters<typeof Invocations>[1]) => this.#invocations(config, call),
       now: this.#services.now,
       commit: (change: Change) => this.#commit(change),
       note: (change: Change) => void this.#note(change),
       event: <T extends EventType>(type: T, data: EventData<T>) => this.#event(type, data),
     };
+  }
+
+  #findTool(config: AgentConfig, name: string): LoadedTool | AgentTool | undefined {
+    if (config.tools.some((tool) => tool.name === name)) return this.#services.tools.get(name);
+    return agentTool(config, name);
+  }
+
+  #invocations(config: AgentConfig, call: ConstructorParameters<typeof Invocations>[1]): Invocations {
+    const { key, fence, row } = this.#claim;
+    const { children, tools } = this.#services;
+    const parent: Parent = {
+      run: { key, fence, row, standing: this.#standing },
+      config,
+      seat: this.#seat,
+      used: () => this.#own,
+      leftMs: () => config.limits.timeout_ms - this.#runningMs(),
+      onBegin: () => {
+        this.#hasFamily = true;
+      },
+    };
+    const host = { parent, children, slugOf: (agent: AgentFile) => tools.slugOf(agent), signal: this.#signal };
+    return new Invocations(host, call);
   }
 
   /** Ends the run with an answer, or goes on: with a wrong answer sent back, or a message that joined. */
@@ -412,7 +460,7 @@ export class Loop {
       throw new RunFailure("model_content_filtered", "the provider withheld the answer");
     }
     const usage = this.#stepUsage(spoken);
-    this.#usage = addUsage(this.#usage, usage);
+    this.#own = addUsage(this.#own, usage);
     const step: Change = {
       events: this.#stepEvents(spoken, this.#usage),
       steps: [this.#stepRow(spoken, joined, usage)],
@@ -477,6 +525,8 @@ export class Loop {
 
   async #fail(code: RunErrorCode, message: string | undefined): Promise<WorkResult> {
     const error = runError(code, message === undefined ? undefined : storable(message));
+    // Its children end a moment after it; what they used until now is counted.
+    if (this.#hasFamily) await this.#countBelow().catch(() => undefined);
     const open = this.#toolStep?.abandon(this.#toolHostForEnd()) ?? { events: [] };
     const failed = this.#event("run.failed", { error, usage: this.#usage });
     try {
@@ -510,8 +560,19 @@ export class Loop {
   }
 
   #endRow(end: Pick<RunEnd, "state" | "error" | "waitingFor" | "result" | "steered">): RunEnd {
-    const runningMs = Math.round(this.#claim.row.running_ms + performance.now() - this.#startedMs);
-    return { ...end, at: this.#at(), runningMs, usage: this.#usage };
+    return { ...end, at: this.#at(), runningMs: Math.round(this.#runningMs()), usage: this.#usage };
+  }
+
+  // Usage
+
+  get #usage(): Usage {
+    return addUsage(this.#own, this.#below);
+  }
+
+  /** Reads what the runs used that this one has called. */
+  async #countBelow(): Promise<void> {
+    const { organization, run } = this.#claim.key;
+    this.#below = await usedByChildren(this.#services.database, organization, run);
   }
 
   // Rights
@@ -532,6 +593,10 @@ export class Loop {
   }
 
   // Small things
+
+  #runningMs(): number {
+    return this.#claim.row.running_ms + performance.now() - this.#startedMs;
+  }
 
   get #signal(): AbortSignal {
     return this.#abort.signal;
@@ -557,12 +622,14 @@ export class Loop {
     }
   }
 
-  #modelTools(config: AgentConfig): ModelTool[] {
-    return config.tools.map(({ name }) => {
+  async #modelTools(config: AgentConfig): Promise<ModelTool[]> {
+    const tools = config.tools.map(({ name }) => {
       const tool = this.#services.tools.get(name);
       if (tool === undefined) throw missingTool(this.#services.tools, name);
       return { name, description: tool.definition.description, inputSchema: tool.inputSchema };
     });
+    if (config.agents.length === 0) return tools;
+    return [...tools, ...(await offeredAgents(this.#services.agents, this.#claim.key.organizationId, config))];
   }
 
   async #commit(change: Change): Promise<CommitResult> {

@@ -41,6 +41,7 @@ export function toolContext(
   tool: string,
   signal: AbortSignal,
   relayStatus: ToolContext["relayStatus"],
+  invokeAgent: ToolContext["invokeAgent"],
 ): ToolContext {
   const { key } = run;
   const names = { run_id: key.runId, tool, call_id: callId };
@@ -53,6 +54,7 @@ export function toolContext(
     files: toolFiles(services, run, callId),
     documents: documentsFor(services.database, runScope(key, run.row.principal), run.standing.scopes),
     fetch: services.fetch,
+    invokeAgent,
     relayStatus,
     log: {
       info: (message, facts) => services.log.info({ ...names, facts }, message),

@@ -9,7 +9,9 @@
  *     ended: a decision always finds its run waiting.
  * T5  A call begins only under rights that hold in the commit that writes it down, and is repeated or allowed
  *     only after they were read again (`authority.ts`).
+ * T6  A call whose agent waits stays `started`: the run waits for the agent's run, and the call is made again then.
  */
+import type { ToolContext, ToolEffect } from "@callboard/kit";
 import {
   type AgentConfig,
   type CallId,
@@ -18,8 +20,9 @@ import {
   fromUuid,
   type Json,
   newId,
-  type PermissionId,
+  type RunId,
   toUuid,
+  type WaitingFor,
 } from "@callboard/protocol";
 import type { NewEvent } from "../events/index.ts";
 import type { AssistantPart, ToolResult } from "../models/index.ts";
@@ -28,14 +31,24 @@ import {
   type CallState,
   type Change,
   type CommitResult,
+  childIds,
   type PermissionRow,
   permissionsOf,
   type StoredCall,
 } from "../runs/index.ts";
-import { type CallResult, callTool, checkInput, type LoadedTool, type ToolRegistry } from "../tools/index.ts";
+import {
+  type CallResult,
+  CallSuspended,
+  callTool,
+  checkInput,
+  type LoadedTool,
+  type ToolRegistry,
+} from "../tools/index.ts";
+import type { AgentTool } from "./agent-tools.ts";
 import { Approvals, isAbout } from "./approval.ts";
 import type { Standing } from "./authority.ts";
 import { isOpen, toResult } from "./conversation.ts";
+import type { Invocations } from "./invocations.ts";
 import { missingTool, RunFailure, RunStop } from "./stop.ts";
 import { type ToolRun, type ToolServices, toolContext } from "./tool-context.ts";
 
@@ -48,6 +61,10 @@ export type ToolHost = {
   config: AgentConfig;
   signal: AbortSignal;
   registry: ToolRegistry;
+  /** The tool of that name, if the agent's version may call it. */
+  find: (name: string) => LoadedTool | AgentTool | undefined;
+  /** For calls of other agents. */
+  invocations: (call: { id: CallId; effect: ToolEffect; share: number }) => Invocations;
   now: () => Date;
   /** Reads the run's rights anew. @throws RunFailure access_revoked */
   check: () => Promise<Standing>;
@@ -59,7 +76,7 @@ export type ToolHost = {
 
 /** What a step asks people, to be written when its run begins to wait. */
 type Question = {
-  waitingFor: Array<{ kind: "permission"; id: PermissionId }>;
+  waitingFor: WaitingFor;
   change: Required<Pick<Change, "events" | "callUpdates" | "permissions">>;
 };
 
@@ -70,7 +87,7 @@ type PlannedCall = {
   readonly name: string;
   readonly input: Json;
   /** Absent when there is no such tool for this agent. */
-  readonly tool: LoadedTool | undefined;
+  readonly tool: LoadedTool | AgentTool | undefined;
   /** The input as the tool's schema gives it. */
   value?: unknown;
   state: CallState;
@@ -81,10 +98,21 @@ type PlannedCall = {
   /** Why it did not end well. */
   reason?: string;
   startedMs?: number;
+  /** The run of the agent it has called. */
+  child?: RunId | undefined;
+  /** That run waits, and the call with it. */
+  waitsFor?: RunId;
 };
 
 /** What is written about calls when they are read back. */
 type Revival = Required<Pick<Change, "events" | "callUpdates">>;
+
+const STATE_AFTER = { ok: "completed", error: "failed", denied: "denied" } as const satisfies Record<
+  CallResult["outcome"],
+  CallState
+>;
+
+const isAgentCall = ({ tool }: PlannedCall): boolean => tool !== undefined && "agent" in tool;
 
 const effectOf = (call: PlannedCall): CallRow["effect"] => call.tool?.definition.effect ?? "read";
 
@@ -119,7 +147,7 @@ export class ToolStep {
         modelCallId: part.id,
         name: part.tool,
         input: part.input,
-        tool: host.config.tools.some(({ name }) => name === part.tool) ? host.registry.get(part.tool) : undefined,
+        tool: host.find(part.tool),
         state: "started",
       }),
     );
@@ -172,15 +200,20 @@ export class ToolStep {
   /**
    * Runs what may run.
    *
-   * @returns what to ask before it goes on; undefined when every call has its result
+   * @returns what it waits for before it goes on; undefined when every call has its result
    * @throws RunStop when the run is lost, times out or is handed over
    */
   async run(host: ToolHost): Promise<Question | undefined> {
     if (this.#stored !== undefined) await this.#revive(host, this.#stored);
-    const running = this.#calls.filter((call) => call.state === "started").map((call) => this.#runOne(host, call));
-    const settled = await Promise.allSettled(running);
+    const started = this.#calls.filter((call) => call.state === "started");
+    const share = started.filter(isAgentCall).length;
+    const settled = await Promise.allSettled(started.map((call) => this.#runOne(host, call, Math.max(1, share))));
     for (const outcome of settled) if (outcome.status === "rejected") throw outcome.reason;
     const question: Question = { waitingFor: [], change: { events: [], callUpdates: [], permissions: [] } };
+    // Children first: an index finds the runs that wait for one by that.
+    for (const { waitsFor } of this.#calls) {
+      if (waitsFor !== undefined) question.waitingFor.push({ kind: "run", id: waitsFor });
+    }
     for (const call of this.#calls) if (call.state === "waiting") await this.#ask(host, call, question);
     return question.waitingFor.length === 0 ? undefined : question;
   }
@@ -273,7 +306,7 @@ export class ToolStep {
         modelCallId: row.model_call_id,
         name: row.tool,
         input: row.input as Json,
-        tool: host.registry.get(row.tool),
+        tool: host.find(row.tool),
         state: row.state,
       };
       this.#calls.push(call);
@@ -367,16 +400,30 @@ export class ToolStep {
 
   // Running
 
-  async #runOne(host: ToolHost, call: PlannedCall): Promise<void> {
+  /** @param share calls of this step that call agents */
+  async #runOne(host: ToolHost, call: PlannedCall, share: number): Promise<void> {
     const tool = call.tool as LoadedTool;
     call.startedMs = performance.now();
-    const context = toolContext(host.services, host.run, call.id, call.name, host.signal, (text, more) => {
+    const invocations = host.invocations({ id: call.id, effect: effectOf(call), share });
+    const relayStatus: ToolContext["relayStatus"] = (text, more) => {
       host.note({ events: [host.event("status.relayed", { text, ...more })] });
-    });
-    const result = await callTool(tool, call.value, context);
-    call.state = result.outcome === "ok" ? "completed" : "failed";
+    };
+    const { services, run, signal } = host;
+    const context = toolContext(services, run, call.id, call.name, signal, relayStatus, invocations.invoke);
+    let result: CallResult;
+    try {
+      result = await callTool(tool, call.value, context, invocations.suspended);
+    } catch (error) {
+      if (!(error instanceof CallSuspended)) throw error;
+      call.waitsFor = error.run;
+      return;
+    } finally {
+      invocations.end();
+    }
+    if (isAgentCall(call)) call.child = invocations.first;
+    call.state = STATE_AFTER[result.outcome];
     call.text = result.text;
-    if (result.outcome === "error") call.reason = result.reason;
+    if (result.outcome !== "ok") call.reason = result.reason;
     // Not awaited: the commits of a run are written in order, so nothing that follows is in the log before this.
     host.note(this.#resultChange(host, call, result));
   }
@@ -402,7 +449,8 @@ export class ToolStep {
 
   #started(host: Pick<ToolHost, "event">, call: PlannedCall): NewEvent {
     const shown = call.tool?.definition.public?.input === true ? { input: call.input } : {};
-    return host.event("tool.call.started", { call_id: call.id, tool: call.name, ...shown });
+    const child = isAgentCall(call) ? { child_run_id: childIds(call.id, 1).runId } : {};
+    return host.event("tool.call.started", { call_id: call.id, tool: call.name, ...shown, ...child });
   }
 
   #completed(
@@ -416,6 +464,7 @@ export class ToolStep {
       call_id: call.id,
       tool: call.name,
       outcome,
+      ...(call.child === undefined ? {} : { child_run_id: call.child }),
       ...shown,
       ...(reason === undefined ? {} : { reason }),
       duration_ms: call.startedMs === undefined ? 0 : Math.round(performance.now() - call.startedMs),

@@ -35,6 +35,7 @@ export const audited: { readonly [N in RouteName]: Audited } = {
   "runs.list": others("thread.read", "run.list_as_admin"),
   "runs.get": others("thread.read", "run.read_as_admin"),
   "runs.cancel": others("thread.write", "run.cancel_as_admin"),
+  "runs.tree": others("thread.read", "run.read_as_admin"),
   "runs.transcript": others("thread.read", "run.read_as_admin"),
 
   "permissions.list": own("permission.read"),

@@ -1,5 +1,5 @@
 /** Runs: start and wait, list, cancel, read what was said. */
-import { CallboardError, fromUuid, parseId, type Run, toUuid } from "@callboard/protocol";
+import { CallboardError, fromUuid, parseId, type Run, type RunTree, toUuid } from "@callboard/protocol";
 import {
   audit,
   isAdmin,
@@ -11,13 +11,23 @@ import {
   writeThread,
 } from "../access/index.ts";
 import { callable, decideOn, planRaw, sendRaw, sendTo, start, startRaw, toWrite, waitForEnd } from "../calls/index.ts";
-import { cancelRun, findRun, listRuns, type RunRow, readTranscript, toRun } from "../runs/index.ts";
+import {
+  callIdOf,
+  cancelRun,
+  findRun,
+  listRuns,
+  nest,
+  type RunRow,
+  readTranscript,
+  readTree,
+  toRun,
+} from "../runs/index.ts";
 import { decodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
 import type { World } from "./world.ts";
 
-type RunRoute = "runs.create" | "runs.createRaw" | "runs.list" | "runs.get" | "runs.cancel" | "runs.transcript";
-type OneRun = "runs.get" | "runs.cancel" | "runs.transcript";
+type OneRun = "runs.get" | "runs.cancel" | "runs.transcript" | "runs.tree";
+type RunRoute = "runs.create" | "runs.createRaw" | "runs.list" | OneRun;
 
 export function runHandlers(world: World): Pick<Handlers, RunRoute> {
   const { database } = world;
@@ -111,10 +121,12 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
       requireScope(caller, "threads:read");
       const agent = query.agent_id === undefined ? undefined : await world.agents.facts(caller, query.agent_id);
       const thread = query.thread_id === undefined ? undefined : parseId("thread", query.thread_id);
+      const parent = query.parent_run_id === undefined ? undefined : parseId("run", query.parent_run_id);
       // A filter that names nothing there is matches nothing.
       if (
         (query.agent_id !== undefined && agent === undefined) ||
-        (query.thread_id !== undefined && thread === undefined)
+        (query.thread_id !== undefined && thread === undefined) ||
+        (query.parent_run_id !== undefined && parent === undefined)
       ) {
         return { data: [], next_cursor: null };
       }
@@ -130,6 +142,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
         state: query.state ?? null,
         agent: agent === undefined ? null : toUuid(agent.id),
         thread: thread === undefined ? null : toUuid(thread),
+        parent: parent === undefined ? null : toUuid(parent),
         before: decodeCursor(query.cursor, "uuid") ?? null,
         limit: query.limit + 1,
       });
@@ -148,6 +161,19 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
       const [thread, run] = [fromUuid("thread", row.thread_id), fromUuid("run", row.id)];
       const cancel = (tx: Transaction) => cancelRun(tx, world, caller.organizationId, thread, run);
       return toRun(await database.tenant(scopeOf(caller), cancel));
+    },
+
+    "runs.tree": async (request) => {
+      const row = await seen(request, "read");
+      const rows = await readTree(database, row.organization_id, row.id);
+      const tree = nest<RunTree>(rows, (one, children) => ({
+        run: toRun(one),
+        agent_slug: one.agent_slug,
+        call_id: one.id === row.id ? null : callIdOf(one),
+        children,
+      }));
+      if (tree === undefined) throw noRun(); // deleted meanwhile
+      return tree;
     },
 
     "runs.transcript": async (request) => {

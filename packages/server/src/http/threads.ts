@@ -72,6 +72,7 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
         archived: query.archived ?? null,
         ref: query.client_external_ref ?? null,
         attributed: attributed === undefined ? null : toUuid(attributed),
+        children: query.children,
         before: decodeCursor(query.cursor, "uuid") ?? null,
         limit: query.limit + 1,
       });
@@ -103,11 +104,12 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
     "threads.delete": async (request) => {
       const { caller, requestId } = request;
       const { id } = await toWrite(world, request, request.params.thread_id);
-      await database.tenant(scopeOf(caller), async (tx) => {
-        await removeThread(tx, world, caller.organizationId, id);
+      const gone = await database.tenant(scopeOf(caller), async (tx) => {
+        const removed = await removeThread(tx, world, caller.organizationId, id);
         await audit(tx, { actor: { caller }, action: "thread.delete", target: id, outcome: "done", requestId });
+        return removed;
       });
-      world.threads.forget(caller.organizationId, id);
+      for (const thread of gone) world.threads.forget(caller.organizationId, thread);
       return undefined;
     },
 

@@ -1,7 +1,15 @@
 /** What a run may change, and how a change is put into the words of `commits.ts`'s statements. */
-import type { Approvals, PermissionReason, RunError, RunResult, RunState, Usage } from "@callboard/protocol";
+import type {
+  Approvals,
+  PermissionReason,
+  RunError,
+  RunResult,
+  RunState,
+  Usage,
+  WaitingFor,
+} from "@callboard/protocol";
 import type { NewEvent } from "../events/index.ts";
-import type { RunKey, WaitingFor } from "./run.ts";
+import type { RunKey } from "./run.ts";
 
 export type StepRow = {
   step: number;

@@ -156,7 +156,10 @@ async function goOn(tx: Transaction, log: ThreadLog, run: string): Promise<{ run
   const row = await findRun(tx, organizationId, fromUuid("run", run));
   if (row === undefined) throw new Error(`run ${run} of a permission request is gone`);
   const open = (await permissionsOf(tx, row.organization_id, run)).filter(({ state }) => state === "pending");
-  const waitingFor = open.map(({ id }) => ({ kind: "permission" as const, id: fromUuid("permission", id) }));
+  const waitingFor = [
+    ...(row.waiting_for ?? []).filter(({ kind }) => kind === "run"),
+    ...open.map(({ id }) => ({ kind: "permission" as const, id: fromUuid("permission", id) })),
+  ];
   if (open.length > 0 || row.state !== "waiting") return { run: { ...row, waiting_for: waitingFor }, queued: false };
   // `waiting_for` stays until the claim: an empty list there tells that the run comes back from waiting.
   await moveRun(tx, row, "queued", { waitingFor: [] });

@@ -176,7 +176,7 @@ export async function createRunsWorld(options: { lane?: (lane: Lane) => Pick<Lan
     database.transaction((tx) => cancelRun(tx, deps, organizationId, thread, run));
   const archive = (thread: ThreadId, archived: boolean): Promise<Thread> =>
     database.transaction((tx) => setArchived(tx, deps, organizationId, thread, archived, { kind: "user", id: userId }));
-  const remove = (thread: ThreadId): Promise<void> =>
+  const remove = (thread: ThreadId): Promise<ThreadId[]> =>
     database.transaction((tx) => removeThread(tx, deps, organizationId, thread));
   const claim = (limit = 20, worker = host.id, withSuspect = true): Promise<Claim[]> =>
     claimRuns(database, feed, worker, limit, withSuspect, now);

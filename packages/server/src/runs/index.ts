@@ -9,10 +9,13 @@ export type {
   RunEnd,
   StepRow,
 } from "./change.ts";
+export { childIds } from "./child-id.ts";
+export { agentsAbove, callIdOf, nest, readTree, usedByChildren } from "./children.ts";
 export { type Claim, claimRuns, isSuspect } from "./claim.ts";
 export { type CommitResult, RunCommits } from "./commits.ts";
 export { decideById, expire } from "./decide.ts";
 export { endRun } from "./end.ts";
+export { settleFamilies } from "./families.ts";
 export { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
 export {
   cancelRun,
@@ -35,10 +38,21 @@ export {
   permissionsOf,
 } from "./permission-store.ts";
 export { sweepDeltas } from "./retention.ts";
-export { keyOf, type Principal, type RunInput, type RunKey, type RunRow, runError, runScope, toRun } from "./run.ts";
+export {
+  keyOf,
+  type Principal,
+  type RunInput,
+  type RunKey,
+  type RunLimits,
+  type RunRow,
+  runError,
+  runScope,
+  toRun,
+} from "./run.ts";
 export { type SendDeps, type SendRequest, sendEvents } from "./send.ts";
 export { principalOf, type StartDeps, type StartRequest, startThread } from "./start.ts";
 export { StartBatch } from "./start-batch.ts";
+export { startChild } from "./start-child.ts";
 export {
   addUsage,
   callsOf,

@@ -5,6 +5,7 @@ import {
   isTerminal,
   type OrganizationId,
   type PrincipalRef,
+  type RunError,
   type RunId,
   type Thread,
   type ThreadId,
@@ -13,7 +14,8 @@ import {
 } from "@callboard/protocol";
 import type { Feed } from "../events/index.ts";
 import type { Transaction, Wakes } from "../storage/index.ts";
-import { deleteThread, toThread } from "../threads/index.ts";
+import { deleteThread, lockChildThreads, type ThreadRow, toThread } from "../threads/index.ts";
+import { openCallerOf } from "./children.ts";
 import { endRun } from "./end.ts";
 import type { RunHost } from "./host.ts";
 import { type RunRow, runError } from "./run.ts";
@@ -71,24 +73,54 @@ export async function setArchived(
   return toThread(log.row);
 }
 
-/** Deletes a thread with all it has; whoever works on its run, here or elsewhere, is fenced by its absence. */
+/**
+ * Deletes a thread with all it has, and the threads that its runs opened by calling agents; whoever works on
+ * their runs, here or elsewhere, is fenced by their absence.
+ *
+ * @returns the deleted threads
+ * @throws not_found, run_active for a thread whose parent's run still needs it
+ */
 export async function removeThread(
   tx: Transaction,
   deps: ManageDeps,
   organizationId: OrganizationId,
   threadId: ThreadId,
-): Promise<void> {
+): Promise<ThreadId[]> {
   const log = await lockLog(tx, deps, organizationId, threadId);
-  const jobs = await deleteThread(tx, organizationId, threadId);
-  const active = log.row.active_run_id;
+  await refuseNeeded(tx, log.row);
+  const group: ThreadRow[] = [log.row];
+  for (let level: ThreadRow[] = group; level.length > 0; ) {
+    level = await lockChildThreads(
+      tx,
+      log.row.organization_id,
+      level.map(({ id }) => id),
+    );
+    group.push(...level);
+  }
+  const jobs: string[] = [];
+  for (const { id } of group) jobs.push(...(await deleteThread(tx, organizationId, fromUuid("thread", id))));
   tx.after(() => {
-    if (active !== null) {
-      deps.host.drop(active);
-      deps.wakes.tell("signal", active);
+    for (const { organization_id: organization, id: thread, active_run_id: active } of group) {
+      if (active !== null) {
+        deps.host.drop(active);
+        deps.wakes.tell("signal", active);
+      }
+      deps.feed.deleted({ organization, thread });
     }
-    deps.feed.deleted({ organization: log.row.organization_id, thread: log.row.id });
     for (const job of jobs) deps.wakes.send("job", job);
   });
+  return group.map(({ id }) => fromUuid("thread", id));
+}
+
+/** A call that has lost its run would begin it again. */
+async function refuseNeeded(tx: Transaction, thread: ThreadRow): Promise<void> {
+  if (thread.parent_thread_id === null) return;
+  const caller = await openCallerOf(tx, thread);
+  if (caller === undefined) return;
+  throw new CallboardError(
+    "run_active",
+    `thread ${fromUuid("thread", thread.id)} belongs to a call of run ${fromUuid("run", caller)}, which has not ended`,
+  );
 }
 
 /** Cancels a run that has not ended; its process stops working on it within a second. @throws not_found, run_not_active */
@@ -98,6 +130,7 @@ export async function cancelRun(
   organizationId: OrganizationId,
   threadId: ThreadId,
   runId: RunId,
+  error: RunError = runError("canceled"),
 ): Promise<RunRow> {
   const log = await lockLog(tx, deps, organizationId, threadId);
   const row = await findRun(tx, organizationId, runId);
@@ -110,7 +143,7 @@ export async function cancelRun(
       `run ${fromUuid("run", row.id)} is ${row.state}; only queued, running or waiting runs can be canceled`,
     );
   }
-  const ended = await endRun(tx, log, row, "canceled", runError("canceled"));
+  const ended = await endRun(tx, log, row, "canceled", error);
   await log.save(deps.feed);
   tx.after(() => {
     deps.host.drop(row.id);

@@ -17,6 +17,7 @@ import {
   toUuid,
   type UserId,
   type VariableValue,
+  type WaitingFor,
 } from "@callboard/protocol";
 import type { CredentialId } from "../access/index.ts";
 import type { TenantScope } from "../storage/index.ts";
@@ -56,7 +57,8 @@ export const runScope = (key: RunKey, { userId, tokenId }: Principal): TenantSco
  */
 export type RunInput = { content: ContentPart[]; seq: number; role?: "assistant" };
 
-export type WaitingFor = Array<{ kind: "permission"; id: string }>;
+/** What a run that was called may use at most: what the run that called it had left. */
+export type RunLimits = { timeout_ms: number; max_tokens?: number; max_cost_micros?: number };
 
 /** A row of `runs`. */
 export type RunRow = {
@@ -66,6 +68,11 @@ export type RunRow = {
   agent_id: string | null;
   agent_version: number | null;
   parent_run_id: string | null;
+  /** The tool call of the parent run. */
+  parent_call_id: string | null;
+  /** Calls of agents between this run and the first one. */
+  depth: number;
+  limits: RunLimits | null;
   state: RunState;
   trigger: Run["trigger"];
   attempt: number;
@@ -84,6 +91,7 @@ export type RunRow = {
   cost_micros: number;
   result: RunResult | null;
   error: RunError | null;
+  /** Children come first; an empty list says that all of it has come. */
   waiting_for: WaitingFor | null;
   created_at: string;
   started_at: string | null;
@@ -106,9 +114,7 @@ export function toRun(row: RunRow): Run {
     ended_at: row.ended_at,
     ...(row.state === "completed" && row.result !== null ? { result: row.result } : {}),
     ...(isTerminal(row.state) && row.error !== null ? { error: row.error } : {}),
-    ...(row.state === "waiting" && row.waiting_for !== null
-      ? { waiting_for: row.waiting_for as NonNullable<Run["waiting_for"]> }
-      : {}),
+    ...(row.state === "waiting" && row.waiting_for !== null ? { waiting_for: row.waiting_for } : {}),
   };
 }
 

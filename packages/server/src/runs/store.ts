@@ -1,12 +1,19 @@
 /** SQL of runs, their steps and tool calls: reads, and the writes of transactions. */
-import { type OrganizationId, type RunId, type RunState, toUuid, type Usage } from "@callboard/protocol";
+import {
+  type OrganizationId,
+  type RunId,
+  type RunState,
+  toUuid,
+  type Usage,
+  type WaitingFor,
+} from "@callboard/protocol";
 import { type Sql, statement } from "../storage/index.ts";
 import type { CallState } from "./change.ts";
-import type { RunInput, RunRow, WaitingFor } from "./run.ts";
+import type { RunInput, RunRow } from "./run.ts";
 
 /** The columns of a `RunRow`, of `runs r`. */
-export const runColumns = `r.organization_id, r.id, r.thread_id, r.agent_id, r.agent_version, r.parent_run_id, r.state, r.trigger,
-  r.attempt, r.crashes, r.fence, r.lease_owner, r.running_ms, r.principal, r.config, r.prompt, r.variables, r.input,
+export const runColumns = `r.organization_id, r.id, r.thread_id, r.agent_id, r.agent_version, r.parent_run_id, r.parent_call_id, r.depth,
+  r.limits, r.state, r.trigger, r.attempt, r.crashes, r.fence, r.lease_owner, r.running_ms, r.principal, r.config, r.prompt, r.variables, r.input,
   r.queued_seq, r.input_tokens, r.output_tokens, r.cost_micros, r.result, r.error, r.waiting_for, r.created_at,
   r.started_at, r.ended_at`;
 
@@ -22,8 +29,9 @@ export const findRunByUuid = (sql: Sql, organization: string, id: string): Promi
 const insert = statement(
   "runs.insert",
   `insert into runs (organization_id, id, thread_id, agent_id, agent_version, state, trigger, attempt, fence,
-     lease_owner, principal, config, prompt, variables, input, queued_seq, created_at, started_at)
-   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)`,
+     lease_owner, principal, config, prompt, variables, input, queued_seq, created_at, started_at,
+     parent_run_id, parent_call_id, depth, limits)
+   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
 );
 /** A run on an existing thread, whose row the transaction has locked. */
 export async function insertRun(sql: Sql, row: RunRow): Promise<void> {
@@ -46,6 +54,10 @@ export async function insertRun(sql: Sql, row: RunRow): Promise<void> {
     row.queued_seq,
     row.created_at,
     row.started_at,
+    row.parent_run_id,
+    row.parent_call_id,
+    row.depth,
+    row.limits,
   ]);
 }
 
@@ -86,25 +98,36 @@ export type RunFilter = {
   state: string | null;
   agent: string | null;
   thread: string | null;
+  /** Only what this run has called. */
+  parent: string | null;
   before: string | null;
   limit: number;
 };
 const listBase = `select ${runColumns} from runs r
     where r.organization_id = $1 and ($2::text is null or r.state = $2) and ($3::uuid is null or r.agent_id = $3)
-      and ($4::uuid is null or r.thread_id = $4) and ($5::uuid is null or r.id < $5)`;
+      and ($4::uuid is null or r.thread_id = $4) and ($5::uuid is null or r.id < $5)
+      and ($7::uuid is null or r.parent_run_id = $7)`;
 const listAll = statement("runs.list_all", `${listBase} order by r.id desc limit $6`); // runs_pkey, runs_open
 const listOwn = statement(
   "runs.list_own",
-  `${listBase} and ($8::uuid[] is null or r.agent_id is null or r.agent_id = any($8))
+  `${listBase} and ($9::uuid[] is null or r.agent_id is null or r.agent_id = any($9))
       and r.thread_id in (
-        (select id from threads where organization_id = $1 and created_by_id = $7)
+        (select id from threads where organization_id = $1 and created_by_id = $8)
         union all
-        (select id from threads where organization_id = $1 and attributed_user_id = $7))
+        (select id from threads where organization_id = $1 and attributed_user_id = $8))
     order by r.id desc limit $6`, // runs_pkey, threads_creator, threads_attributed
 );
 /** Runs, newest first. */
 export function listRuns(sql: Sql, filter: RunFilter): Promise<RunRow[]> {
-  const values = [filter.organization, filter.state, filter.agent, filter.thread, filter.before, filter.limit];
+  const values = [
+    filter.organization,
+    filter.state,
+    filter.agent,
+    filter.thread,
+    filter.before,
+    filter.limit,
+    filter.parent,
+  ];
   return filter.principal === null
     ? sql.rows<RunRow>(listAll, values)
     : sql.rows<RunRow>(listOwn, [...values, filter.principal, filter.agents]);

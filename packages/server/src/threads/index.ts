@@ -3,7 +3,9 @@ export { ThreadDirectory } from "./directory.ts";
 export {
   deleteThread,
   findThread,
+  insertThread,
   listThreads,
+  lockChildThreads,
   lockThread,
   putThread,
   type ThreadFilter,

@@ -24,6 +24,7 @@ const filter = (more: Partial<ThreadFilter> = {}): ThreadFilter => ({
   archived: null,
   ref: null,
   attributed: null,
+  children: false,
   before: null,
   limit: 50,
   ...more,

@@ -3,7 +3,7 @@ import { type OrganizationId, type ThreadId, toUuid } from "@callboard/protocol"
 import { type Sql, statement } from "../storage/index.ts";
 import type { ThreadRow } from "./thread.ts";
 
-const columns = `t.organization_id, t.id, t.agent_id, t.agent_version, t.title, t.state, t.archived,
+const columns = `t.organization_id, t.id, t.agent_id, t.agent_version, t.parent_thread_id, t.title, t.state, t.archived,
   t.client_external_ref, t.attributed_user_id, t.created_by_kind, t.created_by_id, t.last_seq, t.active_run_id,
   t.active_fence, t.steered, t.queued, t.last_run_id, t.variables, t.metadata, t.created_at, t.updated_at`;
 
@@ -28,6 +28,45 @@ export function lockThread(
   id: ThreadId,
 ): Promise<(ThreadRow & { access_epoch: number }) | undefined> {
   return sql.row(lock, [toUuid(organizationId), toUuid(id)]);
+}
+
+const insert = statement(
+  "threads.insert",
+  `insert into threads (organization_id, id, agent_id, agent_version, parent_thread_id, state, attributed_user_id,
+     created_by_kind, created_by_id, last_seq, active_run_id, active_fence, last_run_id, variables, metadata, created_at,
+     updated_at)
+   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)`,
+);
+/** A thread that a run opens; those that callers open are written by `runs/start-batch.ts`. */
+export async function insertThread(sql: Sql, row: ThreadRow): Promise<void> {
+  await sql.run(insert, [
+    row.organization_id,
+    row.id,
+    row.agent_id,
+    row.agent_version,
+    row.parent_thread_id,
+    row.state,
+    row.attributed_user_id,
+    row.created_by_kind,
+    row.created_by_id,
+    row.last_seq,
+    row.active_run_id,
+    row.active_fence,
+    row.last_run_id,
+    row.variables,
+    row.metadata,
+    row.created_at,
+  ]);
+}
+
+const lockChildren = statement(
+  "threads.lock_children",
+  `select ${columns} from threads t where t.organization_id = $1 and t.parent_thread_id = any($2::uuid[])
+    order by t.id for update`, // threads_parent
+);
+/** The threads that runs of these ones opened, locked; while a thread is locked its runs open no others. */
+export function lockChildThreads(sql: Sql, organization: string, parents: readonly string[]): Promise<ThreadRow[]> {
+  return sql.rows<ThreadRow>(lockChildren, [organization, parents]);
 }
 
 const put = statement(
@@ -64,6 +103,8 @@ export type ThreadFilter = {
   archived: boolean | null;
   ref: string | null;
   attributed: string | null;
+  /** With threads that other agents' runs opened. */
+  children: boolean;
   /** Id of the last thread of the page before. */
   before: string | null;
   limit: number;
@@ -75,6 +116,7 @@ const listAll = statement(
     where t.organization_id = $1 and t.agent_id = $2 and ($3::uuid is null or t.id < $3)
       and ($4::text is null or t.state = $4) and ($5::boolean is null or t.archived = $5)
       and ($6::text is null or t.client_external_ref = $6) and ($7::uuid is null or t.attributed_user_id = $7)
+      and ($9 or t.parent_thread_id is null)
     order by t.id desc limit $8`, // threads_agent
 );
 const listOwn = statement(
@@ -83,10 +125,11 @@ const listOwn = statement(
     where t.organization_id = $1 and t.agent_id = $2 and ($3::uuid is null or t.id < $3)
       and ($4::text is null or t.state = $4) and ($5::boolean is null or t.archived = $5)
       and ($6::text is null or t.client_external_ref = $6) and ($7::uuid is null or t.attributed_user_id = $7)
+      and ($9 or t.parent_thread_id is null)
       and t.id in (
-        (select id from threads where organization_id = $1 and created_by_id = $9 and ($3::uuid is null or id < $3))
+        (select id from threads where organization_id = $1 and created_by_id = $10 and ($3::uuid is null or id < $3))
         union all
-        (select id from threads where organization_id = $1 and attributed_user_id = $9 and ($3::uuid is null or id < $3)))
+        (select id from threads where organization_id = $1 and attributed_user_id = $10 and ($3::uuid is null or id < $3)))
     order by t.id desc limit $8`, // threads_creator, threads_attributed
 );
 /** An agent's threads, newest first. */
@@ -100,6 +143,7 @@ export function listThreads(sql: Sql, filter: ThreadFilter): Promise<ThreadRow[]
     filter.ref,
     filter.attributed,
     filter.limit,
+    filter.children,
   ];
   return filter.principal === null
     ? sql.rows<ThreadRow>(listAll, values)

@@ -16,6 +16,7 @@ export type ThreadRow = {
   id: string;
   agent_id: string | null;
   agent_version: number | null;
+  parent_thread_id: string | null;
   title: string | null;
   state: ThreadState;
   archived: boolean;
@@ -58,6 +59,7 @@ export function toThread(row: ThreadRow): Thread {
     id: fromUuid("thread", row.id),
     agent_id: orNull(row.agent_id, (id) => fromUuid("agent", id)),
     agent_version: row.agent_version,
+    parent_thread_id: orNull(row.parent_thread_id, (id) => fromUuid("thread", id)),
     title: row.title,
     state: row.state,
     archived: row.archived,

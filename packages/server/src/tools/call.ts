@@ -3,7 +3,7 @@
  * answer with anything; what comes back from here is always a result.
  */
 import { issuePath, type SchemaIssue, type StandardSchema, type ToolContext } from "@callboard/kit";
-import type { Json } from "@callboard/protocol";
+import type { Json, RunId } from "@callboard/protocol";
 import type { LoadedTool } from "./registry.ts";
 
 /** Characters of a result that the model reads and the ledger keeps. */
@@ -12,7 +12,26 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 
 export type CallResult =
   | { outcome: "ok"; output: Json; text: string }
-  | { outcome: "error"; reason: string; text: string };
+  | { outcome: "error" | "denied"; reason: string; text: string };
+
+/** A tool throws it, mostly by way of `invokeAgent`: the run's caller may not do what the call needs. */
+export class CallDenied extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "CallDenied";
+  }
+}
+
+/** The call was given up, to be made again when that run has ended. */
+export class CallSuspended extends Error {
+  readonly run: RunId;
+
+  constructor(run: RunId) {
+    super(`the call waits for run ${run}`);
+    this.name = "CallSuspended";
+    this.run = run;
+  }
+}
 
 export type CheckedInput = { ok: true; value: unknown } | { ok: false; reason: string };
 
@@ -24,9 +43,15 @@ export async function checkInput(tool: LoadedTool, input: unknown): Promise<Chec
 /**
  * Runs a tool on checked input.
  *
- * @throws the signal's reason when it was aborted: the call has no result then
+ * @param suspended rejects with CallSuspended to give the call up
+ * @throws the signal's reason when it was aborted, or CallSuspended: the call has no result then
  */
-export async function callTool(tool: LoadedTool, value: unknown, context: ToolContext): Promise<CallResult> {
+export async function callTool(
+  tool: LoadedTool,
+  value: unknown,
+  context: ToolContext,
+  suspended?: Promise<never>,
+): Promise<CallResult> {
   const { definition } = tool;
   const timeoutMs = definition.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   context.signal.throwIfAborted();
@@ -42,10 +67,16 @@ export async function callTool(tool: LoadedTool, value: unknown, context: ToolCo
       stop.signal.addEventListener("abort", () => reject(stop.signal.reason), { once: true });
     });
     const given: ToolContext = { ...context, signal: stop.signal };
-    const answer = await Promise.race([(async () => definition.run(value as never, given))(), stopped]);
+    const work = (async () => definition.run(value as never, given))();
+    const answer = await Promise.race(suspended === undefined ? [work, stopped] : [work, stopped, suspended]);
     return await toResult(tool, answer);
   } catch (error) {
     context.signal.throwIfAborted();
+    if (error instanceof CallSuspended) {
+      stop.abort(error);
+      throw error;
+    }
+    if (error instanceof CallDenied) return denied(error.message);
     return failed(error instanceof Error ? error.message : String(error));
   } finally {
     clearTimeout(timer);
@@ -81,6 +112,11 @@ async function toResult(tool: LoadedTool, answer: unknown): Promise<CallResult> 
 const failed = (message: string): CallResult => {
   const reason = storable(message.slice(0, 2000));
   return { outcome: "error", reason, text: `The tool failed: ${reason}` };
+};
+
+const denied = (message: string): CallResult => {
+  const reason = storable(message.slice(0, 2000));
+  return { outcome: "denied", reason, text: `The call was refused: ${reason}` };
 };
 
 /** A text that PostgreSQL stores: no U+0000 and no lone surrogates, which tools and models may send. */

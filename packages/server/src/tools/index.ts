@@ -1,5 +1,5 @@
 /** The tools room: what a model may ask for, one call of it, and what must be asked before. */
 export { argumentsHash, scopeOf, shownInput, toolAsks } from "./approval.ts";
-export { type CallResult, callTool, checkInput, storable, storableJson } from "./call.ts";
+export { CallDenied, type CallResult, CallSuspended, callTool, checkInput, storable, storableJson } from "./call.ts";
 export { type PathStep, pathSteps, valuesAt } from "./input-path.ts";
 export { type LoadedTool, loadTools, ToolRegistry } from "./registry.ts";

@@ -2,7 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { JsonSchema, Tool, ToolDefinition } from "@callboard/kit";
+import type { AgentFile, JsonSchema, Tool, ToolDefinition } from "@callboard/kit";
 import type { ToolInfo } from "@callboard/protocol";
 import type { ProjectFile } from "../config/index.ts";
 import type { Logger } from "../log/index.ts";
@@ -32,10 +32,18 @@ export interface ToolSource {
 export class ToolRegistry {
   readonly #tools = new Map<string, LoadedTool>();
   readonly #source: ToolSource | undefined;
+  readonly #agents: ReadonlyMap<AgentFile, string>;
 
-  constructor(tools: Iterable<LoadedTool>, source?: ToolSource) {
+  /** @param agents the project's agents as its tools import them, with their slugs */
+  constructor(tools: Iterable<LoadedTool>, source?: ToolSource, agents: ReadonlyMap<AgentFile, string> = new Map()) {
     for (const tool of tools) this.#tools.set(tool.name, tool);
     this.#source = source;
+    this.#agents = agents;
+  }
+
+  /** The slug of an agent that is the default export of a file in `agents/`. */
+  slugOf(agent: AgentFile): string | undefined {
+    return this.#agents.get(agent);
   }
 
   get(name: string): LoadedTool | undefined {
@@ -102,7 +110,7 @@ export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
   };
   const tools: LoadedTool[] = Object.entries(builtIn).map(([name, tool]) => loaded(name, tool));
   const problems: string[] = [];
-  for (const file of folder === null ? [] : await toolFiles(join(folder, "tools"))) {
+  for (const file of folder === null ? [] : await filesIn(join(folder, "tools"))) {
     const path = join(folder as string, "tools", file);
     const name = file.replace(/\.(ts|js|mjs)$/, "");
     try {
@@ -115,18 +123,29 @@ export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
     }
   }
   if (problems.length > 0) throw new Error(`tools could not be loaded:\n  ${problems.join("\n  ")}`);
-  if (Object.keys(config.mcpServers).length === 0) return new ToolRegistry(tools);
+  const agents = folder === null ? new Map() : await agentSlugs(join(folder, "agents"));
+  if (Object.keys(config.mcpServers).length === 0) return new ToolRegistry(tools, undefined, agents);
   const taken = new Set(tools.map(({ name }) => name));
   const { McpTools } = await import("./mcp/index.ts"); // nobody else pays for loading it
   const source = new McpTools(config.mcpServers, { allowPrivate, log, taken });
   void source.ready(); // in the background: a server that is away does not keep this one from starting
-  return new ToolRegistry(tools, source);
+  return new ToolRegistry(tools, source, agents);
 }
 
 const isSensitive = ({ sensitive = false }: ToolDefinition): boolean =>
   typeof sensitive === "boolean" ? sensitive : sensitive.length > 0;
 
-async function toolFiles(folder: string): Promise<string[]> {
+/** The same modules that the tools import; a file with an error is named where agents are loaded. */
+async function agentSlugs(folder: string): Promise<ReadonlyMap<AgentFile, string>> {
+  const slugs = new Map<AgentFile, string>();
+  for (const file of await filesIn(folder)) {
+    const module = (await import(pathToFileURL(join(folder, file)).href).catch(() => ({}))) as { default?: AgentFile };
+    if (module.default?.kind === "agent") slugs.set(module.default, file.replace(/\.(ts|js|mjs)$/, ""));
+  }
+  return slugs;
+}
+
+async function filesIn(folder: string): Promise<string[]> {
   try {
     const names = await readdir(folder);
     return names.filter((name) => /^[^.].*\.(ts|js|mjs)$/.test(name) && !/\.(test|d)\./.test(name)).sort();

@@ -1,4 +1,4 @@
-/** A run that has ended, as a handler gets it: its answer or its error, and never what was said on the way. */
+/** A run that has ended, as code of the project gets it: from endpoints and from tools. */
 import { type FinishedRun, RunNotCompleted, type StandardSchema } from "@callboard/kit";
 import type { Run } from "@callboard/protocol";
 
