@@ -1,5 +1,8 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import accountSpecialist from "../agents/account-specialist.ts";
+import casePlanner from "../agents/case-planner.ts";
+import deviceSpecialist from "../agents/device-specialist.ts";
 import escalationDesk from "../agents/escalation-desk.ts";
 import helpCenter from "../agents/help-center.ts";
 import refundDesk from "../agents/refund-desk.ts";
@@ -8,6 +11,9 @@ import ticketClassifier from "../agents/ticket-classifier.ts";
 import ticketTriage from "../agents/ticket-triage.ts";
 
 const agents = {
+  "account-specialist": accountSpecialist,
+  "case-planner": casePlanner,
+  "device-specialist": deviceSpecialist,
   "escalation-desk": escalationDesk,
   "help-center": helpCenter,
   "refund-desk": refundDesk,
@@ -31,6 +37,10 @@ describe.each(Object.entries(agents))("%s", (_slug, { definition }) => {
 
   test("has tools that exist", () => {
     for (const name of has) expect([...namesIn("tools"), ...builtIn]).toContain(name);
+  });
+
+  test("calls agents that exist", () => {
+    for (const slug of definition.agents ?? []) expect(Object.keys(agents)).toContain(slug);
   });
 
   test("declares the variables that its instructions use, and no others", () => {

@@ -60,6 +60,7 @@ function fakeContext() {
     fetch: async () => {
       throw new Error("these tools need no network");
     },
+    invokeAgent: () => Promise.reject(new Error("no agents here")),
     relayStatus: (text) => void said.push(text),
     log: { info() {}, warn() {} },
   };
