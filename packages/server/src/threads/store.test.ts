@@ -86,6 +86,7 @@ describe("the directory", () => {
       createdByKind: "user",
       createdById: world.caller.userId,
       attributedUserId: null,
+      agentId: world.agentId,
     };
     expect(await directory.facts(world.organizationId, thread.id)).toEqual(facts);
     expect(await directory.facts(newId("organization"), thread.id)).toBeUndefined();
