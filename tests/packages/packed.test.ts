@@ -121,7 +121,7 @@ describe("in a new project", () => {
       JSON.stringify({
         extends: "./tsconfig.json",
         compilerOptions: { skipLibCheck: false, lib: ["es2024", "dom"] },
-        files: ["ask.ts", "endpoints/answer.ts", "tools/find_order.ts", "test/find_order.test.ts"],
+        files: ["ask.ts", "endpoints/answer.ts", "tools/track_parcel.ts", "test/track_parcel.test.ts"],
         include: [],
       }),
     );
@@ -174,8 +174,9 @@ describe("in a new project", () => {
     });
 
     test("serves the project, and its endpoint answers", async () => {
-      const { stdout } = await node(["ask.ts", "Where is my order A-1001?"]);
-      expect(stdout.toLowerCase()).toContain("demo");
+      const { stdout } = await node(["ask.ts", "Where is my parcel P-1001?"]);
+      expect(stdout).toContain("demo model");
+      expect(stdout).toContain("P-1001 (state on its way)");
     });
 
     test("has the agents of the files, so that plan finds nothing to do", async () => {
