@@ -62,7 +62,7 @@ function approvalProblems(
 function approverProblems({ approvers, not_requester }: AgentConfig["approvals"]): FieldProblem[] {
   if (!not_requester || approvers.some((one) => one === "owner" || one === "admins" || one.startsWith("group:")))
     return [];
-  const message = "with not_requester somebody else must be named: owner or a group";
+  const message = "with not_requester somebody else must be named: owner, admins or a group";
   return [{ path: "approvals.approvers", message }];
 }
 

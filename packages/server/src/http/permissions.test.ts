@@ -36,12 +36,15 @@ beforeAll(async () => {
       mixed: desk({ approvers: ["caller", "owner", "group:finance"] }),
       eyes: desk({ approvers: ["caller", "owner", "group:finance"], not_requester: true }),
       machine: desk({ approvers: ["service"] }),
+      raised: desk({ approvers: ["admins"] }),
       lapsing: desk({ on_expiry: "deny" }),
     },
   });
-  for (const slug of ["own", "owned", "grouped", "mixed", "eyes", "machine", "lapsing"]) {
+  for (const slug of ["own", "owned", "grouped", "mixed", "eyes", "machine", "raised", "lapsing"]) {
     server.model.script(slug, ({ lastUser, toolResults }) =>
-      toolResults.length === 0 ? callTool("refund", { n: Number(lastUser), card: "4242" }) : say(`${toolResults[0]}`),
+      toolResults.length === 0
+        ? callTool("refund", { n: Number(lastUser), card: "card-canary" })
+        : say(`${toolResults[0]}`),
     );
   }
   const { body } = await server.client().get("/agents?limit=200");
@@ -145,6 +148,14 @@ describe("who may decide", () => {
       finance: "200 accepted",
       guest: "403 forbidden",
       admin: "403 forbidden",
+    },
+    raised: {
+      requester: "403 forbidden",
+      owner: "200 accepted",
+      colleague: "404 not_found",
+      finance: "404 not_found",
+      guest: "404 not_found",
+      admin: "200 accepted",
     },
     machine: {
       requester: "403 forbidden",
@@ -294,7 +305,7 @@ describe("an approver who is not in the thread", () => {
     await ended(run);
     const { text, body } = await requester.get(`${thread}/events?limit=1000`);
     const { token_id: _, user } = (await finance.get("/me")).body;
-    expect(text).not.toContain("4242");
+    expect(text).not.toContain("card-canary");
     expect(body.data.find(({ type }: Anything) => type === "permission.decided").data).toMatchObject({
       decision: "deny",
       message: "not this one",
@@ -385,7 +396,7 @@ describe("a decision", () => {
       ["refused", id, "forbidden"],
     ]);
     expect(text).not.toContain("canary-message");
-    expect(text).not.toContain("4242");
+    expect(text).not.toContain("card-canary");
   });
 });
 

@@ -11,7 +11,7 @@ import {
   type RouteQuery,
   toUuid,
 } from "@callboard/protocol";
-import { audit, type Caller, listPermissions, mayDecide, readPermission, scopeOf } from "../access/index.ts";
+import { audit, type Caller, isAdmin, listPermissions, mayDecide, readPermission, scopeOf } from "../access/index.ts";
 import { agentsOwnedBy } from "../agents/index.ts";
 import { decideOn, waitForEvent } from "../calls/index.ts";
 import {
@@ -150,7 +150,8 @@ function readerOf(caller: Caller, ownAgents: readonly string[]): PermissionFilte
   if (caller.userId === null) {
     return { token: toUuid(caller.tokenId), agents: [...(caller.agentIds ?? [])].map(toUuid) };
   }
-  return { user: toUuid(caller.userId), ownAgents, groups: caller.groups.map(({ slug }) => `group:${slug}`) };
+  const names = [...caller.groups.map(({ slug }) => `group:${slug}`), ...(isAdmin(caller) ? ["admins"] : [])];
+  return { user: toUuid(caller.userId), ownAgents, names };
 }
 
 const noPermission = () => new CallboardError("not_found", "there is no such permission request for this caller");

@@ -50,9 +50,9 @@ export function findPermission(sql: Sql, organization: string, id: string): Prom
 
 export type PermissionFilter = {
   organization: string;
-  /** The reader: a person, its agents and `group:<slug>` of its groups; or a service token and the agents it reaches. */
+  /** A person, its agents and the names that a list of approvers may have for it; or a service token and its agents. */
   reader:
-    | { user: string; ownAgents: readonly string[]; groups: readonly string[] }
+    | { user: string; ownAgents: readonly string[]; names: readonly string[] }
     | { token: string; agents: readonly string[] };
   state: PermissionState | null;
   agent: string | null;
@@ -85,7 +85,7 @@ export function permissionRows(sql: Sql, filter: PermissionFilter): Promise<Perm
   const { organization, reader, state, agent, thread, before, limit } = filter;
   const values = [organization, before, state, agent, thread, limit];
   return "user" in reader
-    ? sql.rows<PermissionRow>(ofPerson, [...values, reader.user, reader.ownAgents, reader.groups])
+    ? sql.rows<PermissionRow>(ofPerson, [...values, reader.user, reader.ownAgents, reader.names])
     : sql.rows<PermissionRow>(ofService, [...values, reader.token, reader.agents]);
 }
 
