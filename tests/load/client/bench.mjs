@@ -214,15 +214,24 @@ for (const w of only) {
         await fn(ctx);
         list?.push(performance.now() - s);
       };
+      const used = { bare: {}, endpoint: {} };
+      const block = async (fn, list, sum) => {
+        const c0 = cpu(pids);
+        for (let i = 0; i < 100; i++) await timed(fn, list);
+        const c1 = cpu(pids);
+        for (const k in c0) sum[k] = (sum[k] ?? 0) + c1[k] - c0[k];
+      };
       for (let i = 0; i < 200; i++) {
         await timed(A.bare);
         await timed(A.endpoint);
       }
       const end = performance.now() + secs * 2000;
-      while (performance.now() < end || bare.length < 200) {
-        await timed(A.bare, bare);
-        await timed(A.endpoint, endpoint);
+      while (performance.now() < end || bare.length < 400) {
+        await block(A.bare, bare, used.bare);
+        await block(A.endpoint, endpoint, used.endpoint);
       }
+      const perOp = (sum) =>
+        Object.fromEntries(Object.entries(sum).map(([k, s]) => [k, +((s * 1000) / bare.length).toFixed(3)]));
       const [b, e] = [pct(bare, 0.5), pct(endpoint, 0.5)];
       log("w8", {
         n: bare.length,
@@ -230,6 +239,7 @@ for (const w of only) {
         endpointP50: e,
         addedP50: +(e - b).toFixed(2),
         p90: [pct(bare, 0.9), pct(endpoint, 0.9)],
+        cpuMsPerOp: { bare: perOp(used.bare), endpoint: perOp(used.endpoint) },
       });
     } else if (w === "w9") {
       for (const path of ["hold", "hold-run"]) {

@@ -34,6 +34,8 @@ export function readBody(incoming: IncomingMessage, maxBytes: number): Promise<B
     const brokenOff = (cause?: unknown) => {
       if (!ended) reject(new CallboardError("bad_request", "the body broke off", {}, { cause }));
     };
+    // The client may have left before anybody listened; then no event tells of it any more.
+    if (incoming.destroyed) brokenOff();
     incoming.on("error", brokenOff); // a connection that was cut
     incoming.on("close", () => brokenOff());
   });
