@@ -7,6 +7,7 @@ import escalationDesk from "../agents/escalation-desk.ts";
 import helpCenter from "../agents/help-center.ts";
 import refundDesk from "../agents/refund-desk.ts";
 import reportWriter from "../agents/report-writer.ts";
+import teamRunbooks from "../agents/team-runbooks.ts";
 import ticketClassifier from "../agents/ticket-classifier.ts";
 import ticketTriage from "../agents/ticket-triage.ts";
 
@@ -18,6 +19,7 @@ const agents = {
   "help-center": helpCenter,
   "refund-desk": refundDesk,
   "report-writer": reportWriter,
+  "team-runbooks": teamRunbooks,
   "ticket-classifier": ticketClassifier,
   "ticket-triage": ticketTriage,
 };
@@ -25,7 +27,7 @@ const namesIn = (folder: string) =>
   readdirSync(new URL(`../${folder}/`, import.meta.url)).map((name) => name.replace(/\.ts$/, ""));
 
 /** Tools of the server itself that agents here use. */
-const builtIn = ["list_files", "workspace_run"];
+const builtIn = ["documents_read", "documents_search", "list_files", "workspace_run"];
 
 test("every file in agents is tested here", () => {
   expect(namesIn("agents").toSorted()).toEqual(Object.keys(agents).toSorted());

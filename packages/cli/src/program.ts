@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addAgentCommands } from "./commands/agents.ts";
 import { addAuditCommands } from "./commands/audit.ts";
+import { addDocumentCommands } from "./commands/documents.ts";
 import { addEndpointCommands } from "./commands/endpoints.ts";
 import { addEventCommands } from "./commands/events.ts";
 import { addFileCommands } from "./commands/files.ts";
@@ -38,6 +39,7 @@ export function createProgram(env: NodeJS.ProcessEnv): Command {
   addEndpointCommands(program, contextOf);
   addJobCommands(program, contextOf);
   addFileCommands(program, contextOf);
+  addDocumentCommands(program, contextOf);
   addAgentCommands(program, contextOf);
   addProjectCommands(program, contextOf, env);
   addTokenCommands(program, contextOf);

@@ -58,6 +58,7 @@ import { loadTools, type ToolRegistry } from "./tools/index.ts";
 export type App = {
   database: Database;
   authenticator: Authenticator;
+  wakes: Wakes;
   refusals: Refusals;
   agents: Agents;
   connections: Connections;
@@ -251,6 +252,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   return {
     database,
     authenticator,
+    wakes,
     refusals,
     agents,
     connections,

@@ -11,10 +11,12 @@ import { SecretKeys } from "./models/index.ts";
 import {
   type AgentInFile,
   applyAgents,
+  applyDocuments,
   applyModels,
   type Credentials,
   createOwner,
   loadAgents,
+  loadDocuments,
   localCredentials,
   writeCredentials,
 } from "./project/index.ts";
@@ -155,6 +157,7 @@ async function prepare(app: App, config: Config, baseUrl: string, log: Logger): 
   await applyModels(app, caller, config.models);
   const files = config.project === null ? [] : await applicable(app, await loadAgents(config.project), log);
   const agents = await applyAgents(app, caller, files);
+  if (config.project !== null) await applyDocuments(app, caller, await loadDocuments(config.project));
   const credentials = { ...local.credentials, agents };
   await writeCredentials(config.dataDir, credentials);
   greet(credentials, config, local.fresh, app.endpoints.list());

@@ -55,6 +55,10 @@ const knownGroups = statement(
   "groups.known",
   "select id from groups where organization_id = $1 and id = any($2::uuid[])",
 );
+const bySlug = statement(
+  "groups.by-slug",
+  "select id, slug from groups where organization_id = $1 and slug = any($2::text[])",
+);
 const clear = statement("groups.clear", "delete from group_members where organization_id = $1 and group_id = $2");
 const fill = statement(
   "groups.fill",
@@ -81,13 +85,23 @@ export async function listGroups(
   return toPage(rows, page.limit, (row) => row.id, toGroup);
 }
 
+/** The ids of the groups with these slugs, as far as there are any. */
+export async function findGroups(
+  sql: Sql,
+  organization: string,
+  slugs: readonly string[],
+): Promise<Map<string, Group["id"]>> {
+  const rows = await sql.rows<{ id: string; slug: string }>(bySlug, [organization, slugs]);
+  return new Map(rows.map(({ id, slug }) => [slug, fromUuid("group", id)]));
+}
+
 /** @throws slug_taken, invalid_request when somebody is not a member */
 export async function createGroup(
   tx: Transaction,
   wakes: Send,
   { caller, organizationId }: Grant<"members.manage">,
   body: RouteBody<"groups.create">,
-  requestId: RequestId,
+  requestId: RequestId | null,
 ): Promise<Group> {
   requireStorable(body);
   await requireMembers(tx, organizationId, "user_ids", body.user_ids);

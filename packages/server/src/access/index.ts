@@ -60,7 +60,15 @@ export {
   onAccessChange,
 } from "./epoch.ts";
 export type { Grant, Verb } from "./grant.ts";
-export { createGroup, deleteGroup, listGroups, requireGroups, requireMembers, updateGroup } from "./groups.ts";
+export {
+  createGroup,
+  deleteGroup,
+  findGroups,
+  listGroups,
+  requireGroups,
+  requireMembers,
+  updateGroup,
+} from "./groups.ts";
 export { Lru } from "./lru.ts";
 export {
   addMember,

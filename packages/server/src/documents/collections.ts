@@ -33,7 +33,7 @@ type Manage = Grant<"documents.manage">;
 export const noCollection = () => new CallboardError("not_found", "there is no such collection for this caller");
 
 /** An id or a slug, as the store asks for it. */
-export function collectionKey(idOrSlug: string): { id: string | null; slug: string } {
+function collectionKey(idOrSlug: string): { id: string | null; slug: string } {
   const id = parseId("collection", idOrSlug);
   return { id: id === undefined ? null : toUuid(id), slug: idOrSlug };
 }
@@ -53,6 +53,12 @@ async function managed(tx: Transaction, { organizationId }: Manage, idOrSlug: st
 }
 
 export { managed as manageCollection };
+
+/** Whether there is such a collection, whoever it is opened to. */
+export async function findManaged(tx: Transaction, { organizationId }: Manage, slug: string): Promise<boolean> {
+  await showAll(tx);
+  return (await findCollection(tx, toUuid(organizationId), { id: null, slug })) !== undefined;
+}
 
 /** In the order of creation. @throws invalid_request for a wrong cursor */
 export async function readCollections(

@@ -1,7 +1,7 @@
 /** The documents room: collections, documents, search. Who may read is decided by the policies of its tables. */
 export {
-  collectionKey,
   createCollection,
+  findManaged,
   noCollection,
   readAccess,
   readCollections,

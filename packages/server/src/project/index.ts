@@ -1,5 +1,6 @@
 /** The project room: what is in files, and a first start. */
 export { loadAgents } from "./agents.ts";
+export { applyDocuments, type CollectionInFiles, type DocumentRooms, loadDocuments } from "./documents.ts";
 export {
   applyAgents,
   applyModels,

@@ -14,7 +14,7 @@ import { type App, createApp } from "../app.ts";
 import { loadConfig } from "../config/index.ts";
 import { createLogger } from "../log/index.ts";
 import { SecretKeys } from "../models/index.ts";
-import { applyAgents, createOwner, loadAgents } from "../project/index.ts";
+import { applyAgents, applyDocuments, createOwner, loadAgents, loadDocuments } from "../project/index.ts";
 import { createTestDatabase } from "./database.ts";
 import { HttpClient } from "./http-client.ts";
 import { writeProject } from "./project.ts";
@@ -98,8 +98,10 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   const organization = (name = "Other") => makeOrganization(app, baseUrl, model, name);
   const first = await organization("Acme");
   const owner = await app.authenticator.authenticate(`Bearer ${first.token}`);
+  const folder = config.project ?? project.folder;
   await app.tools.ready();
-  await applyAgents(app, owner, await loadAgents(config.project ?? project.folder));
+  await applyAgents(app, owner, await loadAgents(folder));
+  await applyDocuments(app, owner, await loadDocuments(folder));
   return {
     ...first,
     app,
