@@ -8,7 +8,14 @@ type Anything = any;
 
 let target: Target;
 let document: Anything;
-let operations: Array<{ name: string; method: string; path: string; operation: Anything }>;
+type Operation = { name: string; method: string; path: string; operation: Anything };
+let operations: Operation[];
+/** What an operation asks of its caller: a token or a session, a session alone, nothing. */
+const asks = ({ operation }: Operation): "token" | "session" | "nothing" => {
+  if (operation.security === undefined) return "token";
+  return operation.security.length === 0 ? "nothing" : "session";
+};
+const forTokens = () => operations.filter((one) => asks(one) === "token");
 beforeAll(async () => {
   target = await openTarget();
   document = await (await fetch(`${target.client.baseUrl}/api/v1/openapi.json`)).json();
@@ -73,8 +80,8 @@ describe("the document", () => {
 });
 
 describe("every operation", () => {
-  test("asks for a token, before anything else", async () => {
-    for (const { method, path } of operations) {
+  test("asks for a caller, before anything else, unless it says that it asks for none", async () => {
+    for (const { method, path } of operations.filter((one) => asks(one) !== "nothing")) {
       const answer = await target.client
         .as(null)
         .send(method, absent(path), { body: method === "GET" ? undefined : "{" } as never);
@@ -83,12 +90,21 @@ describe("every operation", () => {
     }
   });
 
+  test("that is for sessions takes no token, and one that asks for no caller does not look at it", async () => {
+    for (const one of operations.filter((one) => asks(one) !== "token")) {
+      const answer = await target.client.send(one.method, absent(one.path));
+      const named = `${one.name} ${answer.status < 400 ? answer.status : refusal(answer)}`;
+      if (asks(one) === "session") expect(named).toBe(`${one.name} 403 forbidden`);
+      else expect(named).not.toMatch(/ 40[13] (unauthenticated|forbidden)/);
+    }
+  });
+
   test("asks for its scope", async () => {
     const { client } = target;
     const body = { label: "no scopes", scopes: [] };
     const bare = client.as(ok(await client.post("/tokens", body), 201).secret);
     const open: string[] = [];
-    for (const { method, path, name } of operations) {
+    for (const { method, path, name } of forTokens()) {
       const answer = await bare.send(method, absent(path));
       if (answer.status < 300) open.push(name);
       else expect(`${name} ${refusal(answer)}`).toBe(`${name} 403 insufficient_scope`);
@@ -97,7 +113,7 @@ describe("every operation", () => {
   });
 
   test("does not know ids that name nothing, well-formed or not", async () => {
-    const withIds = operations.filter(({ path }) => path.includes("{"));
+    const withIds = forTokens().filter(({ path }) => path.includes("{"));
     for (const { method, path, operation, name } of withIds) {
       const json = operation.requestBody === undefined ? undefined : minimal[name];
       expect(operation.requestBody === undefined || json !== undefined, `a body for ${name}`).toBe(true);
@@ -111,7 +127,7 @@ describe("every operation", () => {
   });
 
   test("refuses a query it does not know", async () => {
-    for (const { method, path, name, operation } of operations) {
+    for (const { method, path, name, operation } of forTokens()) {
       const json = operation.requestBody === undefined ? undefined : minimal[name];
       const answer = await target.client.send(method, absent(path), {
         query: { surprise: "1" },
@@ -124,7 +140,7 @@ describe("every operation", () => {
   });
 
   test("with a body takes JSON objects only", async () => {
-    const withBody = operations.filter(({ operation }) => operation.requestBody !== undefined);
+    const withBody = forTokens().filter(({ operation }) => operation.requestBody !== undefined);
     for (const { method, path, name } of withBody) {
       const at = absent(path);
       const type = { "content-type": "application/json" };
@@ -237,4 +253,9 @@ const minimal: Record<string, unknown> = {
   "groups.update": {},
   "budgets.update": {},
   "tokens.create": { label: "a" },
+  "tokens.update": {},
+  "tokens.rotate": {},
+  "passwordLinks.create": { user_id: "user_01h455vb4pex5vsknk084sn02q" },
+  "invitations.create": { email: `${unique("a")}@example.com` },
+  "ssoConnections.update": {},
 };

@@ -72,7 +72,7 @@ describe("an invitation", () => {
 
   test("asks for a password that is long and not easy", async () => {
     const { token, email } = await invited();
-    expect(codeOf(await accept(token, "short"))).toBe("invalid_request");
+    expect(codeOf(await accept(token, "short"))).toBe("weak_password");
     expect(codeOf(await accept(token, "aaaaaaaaaaaaaaaa"))).toBe("weak_password");
     expect(codeOf(await accept(token, "password1234"))).toBe("weak_password");
     expect(codeOf(await accept(token, email))).toBe("weak_password");

@@ -26,6 +26,7 @@ export type Operation = {
   operationId: string;
   summary: string;
   tags: string[];
+  security?: unknown[];
   parameters: Array<{ name: string; in: string; required: boolean; schema: Schema; description?: string }>;
   requestBody?: { required: true; content: Record<string, { schema: Schema }> };
   responses: Record<
@@ -68,12 +69,18 @@ function make(): OpenApi {
     },
     servers: [{ url: "/" }],
     tags: [...new Set(Object.values(routes).map((route) => route.tag))].map((name) => ({ name })),
-    security: [{ token: [] }],
+    security: [{ token: [] }, { session: [] }],
     paths,
     components: {
       schemas,
       securitySchemes: {
         token: { type: "http", scheme: "bearer", description: "A personal (cbp_…) or service (cbs_…) token." },
+        session: {
+          type: "apiKey",
+          in: "cookie",
+          name: "__Host-callboard_session",
+          description: "Of a browser that has signed in. All but GET also need the header X-CSRF-Token.",
+        },
       },
     },
   };
@@ -109,6 +116,7 @@ function toOperation(name: string, route: Route, schemas: Record<string, Schema>
     operationId: name,
     summary: route.summary,
     tags: [route.tag],
+    ...(route.auth === undefined ? {} : { security: route.auth === "none" ? [] : [{ session: [] }] }),
     parameters,
     ...(body === undefined ? {} : { requestBody: body }),
     responses: { ...toAnswers(name, route, schemas), ...toRefusals(route, schemas) },
@@ -214,6 +222,8 @@ function toAnswers(name: string, route: Route, schemas: Record<string, Schema>):
 function toRefusals(route: Route, schemas: Record<string, Schema>): Operation["responses"] {
   const codes: ErrorCode[] = [...COMMON, ...(route.errors ?? [])];
   if (route.body !== undefined) codes.push("bad_json", "unsupported_media_type", "body_too_large");
+  if (route.method !== "GET") codes.push("csrf_refused");
+  if (route.auth === "session") codes.push("forbidden");
   if (route.multipart === true) codes.push("bad_request");
   if (route.conditional === true) codes.push("precondition_failed");
   if (route.idempotent === true) codes.push("idempotency_conflict", "idempotency_in_progress");

@@ -1,5 +1,6 @@
 /** Signing in and what a session may do, over real sockets. */
-import type { Role } from "@callboard/protocol";
+import type { Role, SessionId } from "@callboard/protocol";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { operatorPassword, Passwords } from "../identity/index.ts";
 import { Browser } from "../testing/browser.ts";
@@ -261,5 +262,100 @@ describe("a session", () => {
     await browser.delete("/session");
     await expect.poll(async () => codeOf(await there.get("/me")), { interval: 10 }).toBe("unauthenticated");
     await other.stop();
+  });
+});
+
+describe("what a session began", () => {
+  test("goes on when its person has signed out, and stops when the session is revoked", async () => {
+    const begun = { organizationId: server.id };
+    const [left, revoked, removed] = [await signedIn(), await signedIn(), await signedIn()];
+    const standing = ({ session }: { session: { id: SessionId } }) =>
+      server.app.authenticator.callerOf({ ...begun, tokenId: session.id }, true).then(
+        ({ userId }) => userId,
+        (error) => error.code,
+      );
+    await left.browser.delete("/session");
+    await revoked.browser.delete("/sessions");
+    await server.client().delete(`/members/${removed.userId}`);
+    expect(await standing(left)).toBe(left.userId);
+    expect(await standing(revoked)).toBe("unauthenticated");
+    expect(await standing(removed)).toBe("unauthenticated");
+    await server.client().patch(`/members/${left.userId}`, { suspended: true });
+    expect(await standing(left)).toBe("unauthenticated");
+  });
+
+  test("is on this side of the sign-out or not at all", async () => {
+    for (let round = 0; round < 8; round++) {
+      const { browser, token } = await signedIn();
+      const copies = Array.from({ length: 4 }, () => {
+        const copy = new Browser(server.baseUrl);
+        for (const [name, value] of browser.cookies) copy.cookies.set(name, value);
+        copy.csrfToken = browser.csrfToken;
+        return copy;
+      });
+      const uses = copies.map((copy) => copy.post("/agents/helper/threads", {}));
+      const [out] = await Promise.all([browser.delete("/session"), ...uses]);
+      expect(out.status).toBe(204);
+      const accepted = (await Promise.all(uses)).filter(({ status }) => status === 201);
+      const late = await Promise.all(copies.map((copy) => copy.post("/agents/helper/threads", {})));
+      expect(new Set(late.map(codeOf))).toEqual(new Set(["unauthenticated"]));
+      const { data } = (await server.client(token).get("/agents/helper/threads?limit=100")).body;
+      expect(data).toHaveLength(accepted.length);
+    }
+  });
+});
+
+describe("sessions under any order of acts", () => {
+  const acts = ["sign in", "sign out", "end oldest", "end all", "switch", "suspend", "use"] as const;
+
+  test("never come back, and each works until it was ended", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom(...acts), { maxLength: 7 }), async (sequence) => {
+        const somebody = await person();
+        const open: Browser[] = [];
+        const ended: Browser[] = [];
+        const copyOf = (browser: Browser) => {
+          const copy = new Browser(server.baseUrl);
+          for (const [name, value] of browser.cookies) copy.cookies.set(name, value);
+          return copy;
+        };
+        const newest = () => open.at(-1);
+        for (const act of sequence) {
+          const by = newest();
+          if (act === "sign in") {
+            const browser = new Browser(server.baseUrl);
+            await browser.signIn(somebody.email, PASSWORD);
+            open.push(browser);
+          } else if (act === "suspend") {
+            const member = server.client();
+            await member.patch(`/members/${somebody.userId}`, { suspended: true });
+            await member.patch(`/members/${somebody.userId}`, { suspended: false });
+            ended.push(...open.splice(0).map(copyOf));
+          } else if (by === undefined) continue;
+          else if (act === "sign out") {
+            ended.push(copyOf(by));
+            expect((await by.delete("/session")).status).toBe(204);
+            open.pop();
+          } else if (act === "end oldest") {
+            const oldest = open.shift() as Browser;
+            const { id } = (await oldest.get("/session")).body.session;
+            expect((await by.delete(`/sessions/${id}`)).status).toBe(204);
+            ended.push(copyOf(oldest));
+          } else if (act === "end all") {
+            ended.push(...open.map(copyOf));
+            expect((await by.delete("/sessions")).status).toBe(204);
+            open.length = 0;
+          } else if (act === "switch") {
+            ended.push(copyOf(by));
+            expect((await by.post("/session/organization", { organization_id: server.id })).status).toBe(200);
+          }
+          for (const browser of open) expect((await browser.get("/me")).status).toBe(200);
+          for (const browser of ended) expect((await browser.get("/me")).status).toBe(401);
+          const by2 = newest();
+          if (by2 !== undefined) expect((await by2.get("/sessions")).body.data).toHaveLength(open.length);
+        }
+      }),
+      { numRuns: 10 },
+    );
   });
 });

@@ -18,7 +18,6 @@ import {
   type Invitation,
   newId,
   type OrganizationId,
-  PASSWORD_LENGTH,
   parseId,
   type RequestId,
   type Role,
@@ -29,7 +28,6 @@ import {
   accessChanged,
   audit,
   type Grant,
-  invalidRequest,
   isSecret,
   newSecret,
   type OpenedSession,
@@ -297,7 +295,7 @@ export async function takeInvitation(
  * Accepts an invitation with a password and opens a session in its organization. Somebody who has a password on this
  * server gives that one; anybody else sets his first.
  *
- * @throws link_invalid, sign_in_refused, weak_password, invalid_request, too_many_attempts
+ * @throws link_invalid, sign_in_refused, weak_password, too_many_attempts
  */
 export async function acceptInvitation(
   world: IdentityWorld,
@@ -310,7 +308,7 @@ export async function acceptInvitation(
   const { email } = await openOf(database, body.token);
   const name = body.name ?? (email.split("@")[0] as string);
   const before = (await findAccount(database, email, null))?.hash ?? null;
-  if (before === null) requireNew(body.password, [email, name]);
+  if (before === null) requireStrong(body.password, [email, name]);
   else await proveAccount(world, door, email, body.password);
   const first = before === null ? await passwords.hash(body.password) : null;
   const opened = await database.transaction(async (tx) => {
@@ -337,13 +335,4 @@ export async function acceptInvitation(
   });
   await tried.succeeded();
   return opened;
-}
-
-/** @throws invalid_request, weak_password */
-function requireNew(password: string, about: readonly string[]): void {
-  const { min, max } = PASSWORD_LENGTH;
-  if (password.length < min || password.length > max) {
-    throw invalidRequest([{ path: "password", message: `expected ${min} to ${max} characters` }]);
-  }
-  requireStrong(password, about);
 }

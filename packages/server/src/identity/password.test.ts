@@ -67,6 +67,11 @@ describe("a new password", () => {
     }
   });
 
+  test("has twelve characters or more, and no book", () => {
+    expect(refused("elevenchars")).toBe(true);
+    expect(refused("a book ".repeat(40))).toBe(true);
+  });
+
   test("is none of those that are tried first, in any case", () => {
     for (const password of ["password1234", "PASSWORD1234", "qwertyuiop123", "abababababab", "Callboard12345"]) {
       expect(refused(password)).toBe(true);

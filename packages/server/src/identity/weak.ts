@@ -1,5 +1,5 @@
 /** Passwords that are guessed first. Length is what counts; this only takes the worst ones out. */
-import { CallboardError } from "@callboard/protocol";
+import { CallboardError, PASSWORD_LENGTH } from "@callboard/protocol";
 
 /** Common ones of twelve characters and more, and words that are only stretched by repeating or counting. */
 const common = new Set(
@@ -18,6 +18,9 @@ const MIN_DISTINCT = 5;
 export function requireStrong(password: string, about: readonly string[]): void {
   const lower = password.normalize("NFKC").toLowerCase();
   const weak = (why: string) => new CallboardError("weak_password", `the password ${why}; choose another one`);
+  const { min, max } = PASSWORD_LENGTH;
+  if (password.length < min) throw weak(`has fewer than ${min} characters`);
+  if (password.length > max) throw weak(`has more than ${max} characters`);
   if (common.has(lower)) throw weak("is one of the first that are tried");
   if (new Set(lower).size < MIN_DISTINCT) throw weak(`has fewer than ${MIN_DISTINCT} different characters`);
   if (about.some((word) => word.length > 0 && lower === word.toLowerCase())) throw weak("is the person's own name");
