@@ -14,8 +14,8 @@ export type FleetOptions = {
   /** Server processes. Default 2. */
   count?: number;
   scripts: Record<string, Script>;
-  /** By slug; the model is the slug unless named. */
-  agents: Record<string, { tools?: AgentConfigInput["tools"]; limits?: AgentConfigInput["limits"] }>;
+  /** By slug, those that are called first; the model is the slug. */
+  agents: Record<string, Pick<AgentConfigInput, "tools" | "agents" | "limits">>;
   env?: Record<string, string>;
   /** A database of the test's own; it is not removed. Default: a fresh one of the test run. */
   databaseUrl?: string;
@@ -103,8 +103,8 @@ export class Fleet {
   async #prepare(agents: FleetOptions["agents"]): Promise<void> {
     const connection = { slug: "scripted", kind: "openai-compatible", base_url: this.model.baseUrl };
     await this.api.send("POST", "/model-connections", { ...connection, default_model: "none", is_default: true });
-    for (const [slug, { tools = [], limits = {} }] of Object.entries(agents)) {
-      const draft: AgentConfigInput = { name: slug, model: { id: slug }, tools, limits };
+    for (const [slug, more] of Object.entries(agents)) {
+      const draft: AgentConfigInput = { name: slug, model: { id: slug }, ...more };
       const { id } = await this.api.send<Agent>("POST", "/agents", { slug, draft });
       await this.api.send("POST", `/agents/${id}/publish`);
       this.#agents.set(slug, id);
