@@ -1,6 +1,7 @@
+import type { Json } from "@callboard/protocol";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { defineTool, type StandardSchema, type ToolContext } from "./index.ts";
+import { defineAgent, defineTool, type StandardSchema, type ToolContext } from "./index.ts";
 
 const input = z.object({ query: z.string(), limit: z.coerce.number().default(10) });
 const output = z.object({ ids: z.array(z.string()) });
@@ -59,5 +60,23 @@ describe("a tool", () => {
         return found * 2;
       },
     });
+  });
+
+  test("invokes agents with their variables and gets their output, and names nobody for whom", () => {
+    const classifier = defineAgent({
+      name: "Classifier",
+      variables: { PRODUCT: { schema: { type: "string", enum: ["till", "reader"] } } },
+      output: z.object({ urgent: z.boolean() }),
+    });
+    const use = async ({ invokeAgent }: ToolContext) => {
+      const run = await invokeAgent(classifier, { message: "Sort it.", variables: { PRODUCT: "till" } });
+      expectTypeOf(run.output()).toEqualTypeOf<{ urgent: boolean }>();
+      // @ts-expect-error no such product
+      await invokeAgent(classifier, { message: "Sort it.", variables: { PRODUCT: "toaster" } });
+      // @ts-expect-error the run's caller is the one there is
+      await invokeAgent(classifier, { message: "Sort it.", user: "user_1" });
+      expectTypeOf((await invokeAgent("classifier", { message: "Sort it." })).output()).toEqualTypeOf<Json>();
+    };
+    expectTypeOf(use).toBeFunction();
   });
 });

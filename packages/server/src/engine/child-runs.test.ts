@@ -25,6 +25,9 @@ const agents: Record<string, AgentDefinition> = {
   asker: { name: "Asker", tools: [{ name: "whoami", approval: "always" }] },
   boss: { name: "Boss", agents: ["asker", "billing"] },
   head: { name: "Head", agents: ["boss"] },
+  hasty: { name: "Hasty", agents: ["billing"], limits: { timeout_ms: 1000 } },
+  waiter: { name: "Waiter", tools: ["hold"] },
+  lobby: { name: "Lobby", agents: ["waiter"] },
   coder: { name: "Coder", tools: ["delegate"] },
   worker: { name: "Worker" },
   ...Object.fromEntries(
@@ -32,12 +35,28 @@ const agents: Record<string, AgentDefinition> = {
   ),
 };
 
+/** What the tool `hold` tells. */
+const held = { begun: () => {}, stopped: () => {} };
+
 const tools = {
   whoami: defineTool({
     description: "Who is asking?",
     input: anything,
     effect: "read",
     run: (_, { caller, run }) => ({ user: caller.userId, kind: caller.kind, run: run.id }),
+  }),
+  hold: defineTool({
+    description: "Waits until it is stopped.",
+    input: anything,
+    effect: "read",
+    run: (_, { signal }) =>
+      new Promise((_, reject) => {
+        held.begun();
+        signal.addEventListener("abort", () => {
+          held.stopped();
+          reject(signal.reason);
+        });
+      }),
   }),
   delegate: defineTool({
     description: "Lets agents work.",
@@ -242,6 +261,30 @@ describe("who may", () => {
     expect((await treeOf(parent.id, client.as(token))).children).toHaveLength(1);
   });
 
+  test("a person to whom a service attributes its work sees the children, and must be allowed to use them", async () => {
+    answerWith("planner", () => ask("billing"), results);
+    answerWith("host", () => ask("club"), results);
+    const ids = Object.fromEntries(
+      (await client.get("/agents")).body.data.map(({ slug, id }: { slug: string; id: string }) => [slug, id]),
+    );
+    const token = await server.service({
+      scopes: ["threads:read", "threads:write"],
+      agent_ids: [ids.planner, ids.billing, ids.host, ids.club],
+      may_attribute: true,
+    } as never);
+    const person = await server.person("member");
+    const work = async (agent: string): Promise<Run> => {
+      const input = { type: "user.message", text: "Go" };
+      const body = { input, attributed_user_id: person.userId };
+      return ended((await client.as(token).post(`/agents/${agent}/threads`, body)).body.run.id);
+    };
+    const parent = await work("planner");
+    const tree = await treeOf(parent.id, client.as(person.token));
+    const thread = await client.as(person.token).get(`/threads/${tree.children[0]?.run.thread_id}`);
+    expect(thread.body.thread.attributed_user).toEqual({ id: person.userId });
+    expect((await work("host")).result?.text).toContain("The call was refused: agent club");
+  });
+
   test("others see neither the children's runs nor their threads", async () => {
     answerWith("planner", () => ask("billing"), results);
     const parent = await run("planner");
@@ -425,6 +468,64 @@ describe("the end of a run", () => {
     expect(await ended(child.id)).toMatchObject({ state: "canceled", error: { code: "canceled" } });
     const events = await eventsOf(child.thread_id);
     expect(events.at(-1)?.type).toBe("run.canceled");
+  });
+
+  test("that is canceled ends a child in the middle of a tool, which is told to stop", async () => {
+    answerWith("lobby", () => ask("waiter"), results);
+    answerWith("waiter", () => callTool("hold"), results);
+    const begun = new Promise<void>((resolve) => {
+      held.begun = resolve;
+    });
+    const stopped = new Promise<void>((resolve) => {
+      held.stopped = resolve;
+    });
+    const { id } = await begin("lobby");
+    await begun;
+    const child = (await treeOf(id)).children[0]?.run as Run;
+    await client.post(`/runs/${id}/cancel`);
+    await stopped;
+    expect((await ended(child.id)).state).toBe("canceled");
+  });
+
+  test("that is canceled ends a child that was still in the queue", async () => {
+    answerWith("planner", () => both(["agent_billing", { message: "a" }], ["agent_looker", { message: "b" }]), results);
+    server.model.script("billing", () => ({ steps: ["hang"] }));
+    server.model.script("looker", () => ({ steps: ["hang"] }));
+    const { id } = await begin("planner");
+    const children = await eventually(async () => {
+      const runs = (await treeOf(id)).children.map(({ run }) => run);
+      return runs.length === 2 && runs.some(({ state }) => state === "running") ? runs : undefined;
+    });
+    expect(children.map(({ state }) => state).sort()).toEqual(["queued", "running"]); // there is one slot
+    await client.post(`/runs/${id}/cancel`);
+    for (const child of children) expect((await ended(child.id)).state).toBe("canceled");
+  });
+
+  test("whose time is up ends those it has called", async () => {
+    answerWith("hasty", () => ask("billing"), results);
+    server.model.script("billing", () => ({ steps: ["hang"] }));
+    const { id } = await begin("hasty");
+    expect((await ended(id)).error?.code).toBe("timeout");
+    const child = (await treeOf(id)).children[0]?.run as Run;
+    expect(["timeout", "canceled"]).toContain((await ended(child.id)).error?.code);
+  });
+
+  test("that nobody noticed is noticed later: who waited for it goes on", async () => {
+    answerWith("boss", () => ask("asker"), results);
+    answerWith(
+      "asker",
+      () => callTool("whoami"),
+      () => say("asked"),
+    );
+    const { id } = await begin("boss");
+    await waiting(id);
+    const child = (await treeOf(id)).children[0]?.run as Run;
+    const error = JSON.stringify({ code: "internal", message: "lost", retryable: true });
+    await server.row("update runs set state = 'failed', error = $2::json, ended_at = now() where id = $1", [
+      toUuid(child.id),
+      error,
+    ]);
+    expect((await ended(id)).result?.text).toContain("the agent's run failed: internal: lost");
   });
 
   test("that is interrupted ends those it has called", async () => {
