@@ -122,14 +122,29 @@ export function createAgent(caller: Caller): Grant<"agent.create"> {
   return grant("agent.create", caller, null);
 }
 
+/** Members edit what they may use, where the organization lets them. */
+function editsAsMember(caller: Caller, agent: AgentFacts): boolean {
+  const person = toPerson(caller);
+  return person?.role === "member" && caller.membersEditAgents && admits(person, agent);
+}
+
 /** Change the draft, publish, activate. @throws insufficient_scope, not_found, forbidden */
 export function editAgent(caller: Caller, facts: AgentFacts | undefined): Grant<"agent.edit"> {
   requireScope(caller, "agents:write");
   const agent = seeAgent(caller, facts);
-  const person = toPerson(caller);
-  const asMember = person?.role === "member" && caller.membersEditAgents && admits(person, agent);
-  if (!isAdmin(caller) && !asMember) throw forbidden(`this caller may not edit agent ${agent.slug}`);
+  if (!isAdmin(caller) && !editsAsMember(caller, agent))
+    throw forbidden(`this caller may not edit agent ${agent.slug}`);
   return grant("agent.edit", caller, agent.id);
+}
+
+/** See who is invited: for whom it is to decide, and for the agent's editors. @throws insufficient_scope, not_found, forbidden */
+export function readAgentAccess(caller: Caller, facts: AgentFacts | undefined): Grant<"agent.read"> {
+  const { subject } = readAgent(caller, facts);
+  const agent = seeAgent(caller, facts);
+  if (!isAdmin(caller) && agent.ownerId !== caller.userId && !editsAsMember(caller, agent)) {
+    throw forbidden(`this caller may not see who is invited to agent ${agent.slug}`);
+  }
+  return grant("agent.read", caller, subject);
 }
 
 /** Change who may use the agent, its owner, or delete it. @throws insufficient_scope, not_found, forbidden */

@@ -35,6 +35,7 @@ export {
   rawRun,
   reachesAgent,
   readAgent,
+  readAgentAccess,
   readAudit,
   readBudgets,
   readDocuments,

@@ -1,6 +1,15 @@
 /** Agents, their versions, and the tools they may be given. */
 import type { ToolInfo } from "@callboard/protocol";
-import { type Acts, createAgent, editAgent, type Grant, listAgents, readAgent, shareAgent } from "../access/index.ts";
+import {
+  type Acts,
+  createAgent,
+  editAgent,
+  type Grant,
+  listAgents,
+  readAgent,
+  readAgentAccess,
+  shareAgent,
+} from "../access/index.ts";
 import type { Agents } from "../agents/index.ts";
 import type { Sql, Transaction } from "../storage/index.ts";
 import type { ApiRequest, Handlers } from "./handler.ts";
@@ -96,7 +105,8 @@ export function agentHandlers({ sql, acts, agents, tools }: AgentRooms): Pick<Ha
 
     "agents.diff": async (request) => agents.diff(sql, await reader(request), request.query),
 
-    "agents.getAccess": async (request) => agents.access(sql, await reader(request)),
+    "agents.getAccess": async (request) =>
+      agents.access(sql, readAgentAccess(request.caller, await factsIn(sql, request))),
 
     "agents.setAccess": (request) =>
       acts.run(request, "agent.set_access", request.params.agent_id, async (tx, caller) => {
