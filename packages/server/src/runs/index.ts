@@ -14,7 +14,6 @@ export { agentsAbove, callIdOf, nest, readTree, usedByChildren } from "./childre
 export { type Claim, claimRuns, isSuspect } from "./claim.ts";
 export { type CommitResult, RunCommits } from "./commits.ts";
 export { decideById, expire } from "./decide.ts";
-export { endRun } from "./end.ts";
 export { settleFamilies } from "./families.ts";
 export { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
 export {
