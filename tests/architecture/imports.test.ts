@@ -11,7 +11,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** Lowest first. Rooms of one line do not know each other, except on the first: anyone may use those. */
 const ranks = [
-  ["storage", "net", "config", "log"],
+  ["storage", "net", "config", "log", "secrets", "limits"],
   ["events"],
   ["access"],
   ["models", "files", "documents", "tools"],

@@ -77,6 +77,8 @@ export const errorCatalogue = {
 
   // The caller may retry.
   too_many_attempts: { status: 429, retryable: true, summary: "Too many attempts to sign in; wait and try again." },
+  rate_limited: { status: 429, retryable: true, summary: "Too many requests within a minute." },
+  too_many_runs: { status: 429, retryable: true, summary: "The organization has as many runs at once as it may have." },
   sso_failed: { status: 502, retryable: true, summary: "The issuer of single sign-on gave no usable answer." },
   unavailable: { status: 503, retryable: true, summary: "The server cannot serve this right now." },
   endpoint_timeout: { status: 504, retryable: true, summary: "The endpoint did not answer in time." },
@@ -115,6 +117,10 @@ export const runErrorCatalogue = {
   },
   tool_loop: { retryable: false, summary: "The model kept calling tools it does not have or with invalid arguments." },
   model_connection_missing: { retryable: false, summary: "The agent's model connection does not exist any more." },
+  model_key_unreadable: {
+    retryable: false,
+    summary: "The stored key of the agent's model connection is under a key that this server does not have.",
+  },
   model_rejected: { retryable: false, summary: "The model's provider refused the request." },
   model_unauthorized: { retryable: false, summary: "The model's provider refused the key." },
   model_rate_limited: { retryable: true, summary: "The model's provider asked to slow down, also after retries." },

@@ -6,6 +6,9 @@ import { idSchema } from "./ids.ts";
 export const role = z.enum(["owner", "admin", "member", "guest"]);
 export type Role = z.infer<typeof role>;
 
+/** At most so many; a column of the database holds it. */
+const limit = z.number().int().min(1).max(2_000_000_000);
+
 export const organization = z
   .object({
     id: idSchema("organization"),
@@ -14,6 +17,10 @@ export const organization = z
     members_edit_agents: z.boolean(),
     /** Callers with the scope `runs:raw` may start runs without a saved agent. */
     raw_runs: z.boolean(),
+    /** Requests a minute of all its tokens together; null for the server's default. */
+    requests_per_minute: limit.nullable(),
+    /** Runs that are queued or running at once; null for the server's default. */
+    runs_at_once: limit.nullable(),
     created_at: timestamp,
   })
   .meta({ id: "Organization" });
@@ -23,6 +30,8 @@ export const updateOrganization = z.strictObject({
   name: z.string().min(1).max(200).optional(),
   members_edit_agents: z.boolean().optional(),
   raw_runs: z.boolean().optional(),
+  requests_per_minute: limit.nullable().optional(),
+  runs_at_once: limit.nullable().optional(),
 });
 
 export const email = z.email().max(254);
@@ -94,6 +103,8 @@ export const token = z
     /** The agents a service token may call. */
     agent_ids: z.array(idSchema("agent")),
     may_attribute: z.boolean(),
+    /** Requests a minute; null for the server's default. */
+    requests_per_minute: limit.nullable(),
     created_at: timestamp,
     expires_at: timestamp.nullable(),
     last_used_at: timestamp.nullable(),
@@ -113,6 +124,8 @@ export const createToken = z.strictObject({
   scopes: z.array(scope).max(scopes.length).optional(),
   agent_ids: z.array(idSchema("agent")).max(1000).optional(),
   may_attribute: z.boolean().optional(),
+  /** Requests a minute; absent and null take the server's default. */
+  requests_per_minute: limit.nullable().optional(),
   /** Days until it expires; null for never. */
   expires_in_days: z.number().int().min(1).max(3650).nullable().default(90),
 });

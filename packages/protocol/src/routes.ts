@@ -71,6 +71,7 @@ const startErrors = [
   "invalid_variables",
   "file_not_attachable",
   "attribution_not_allowed",
+  "too_many_runs",
 ] as const;
 
 export const routes = define({

@@ -19,6 +19,7 @@ import {
   createServer,
   documentHandlers,
   fileHandlers,
+  Gate,
   type Handlers,
   type HttpServer,
   invitationHandlers,
@@ -38,6 +39,7 @@ import {
   type World,
 } from "./http/index.ts";
 import { Issuers, Passwords, type SsoWorld, sweepIdentity } from "./identity/index.ts";
+import { FailureLimit, RequestLimits, sweepBuckets } from "./limits/index.ts";
 import { errorFacts, type Logger } from "./log/index.ts";
 import {
   Connections,
@@ -45,12 +47,13 @@ import {
   createModel,
   type ModelTarget,
   priceFor,
-  SecretKeys,
   toWirePrice,
   withPrices,
 } from "./models/index.ts";
 import { guardedFetch } from "./net/index.ts";
-import { RunCommits, StartBatch, sweepDeltas } from "./runs/index.ts";
+import { secretShelves } from "./operator.ts";
+import { RunCommits, RunsAtOnce, StartBatch, sweepDeltas } from "./runs/index.ts";
+import { countUnknown, SecretError, SecretKeys } from "./secrets/index.ts";
 import { Database, Lane, statement, Wakes } from "./storage/index.ts";
 import { ThreadDirectory } from "./threads/index.ts";
 import { loadTools, type ToolRegistry } from "./tools/index.ts";
@@ -97,8 +100,17 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const refusals = new Refusals({
     sql: database,
     onError: (error) => log.error({ error: errorFacts(error) }, "a refusal could not be put into the audit log"),
+    onRefusal: (action, code) => metrics?.refusal(action, code),
   });
   const acts = new Acts(database, authenticator, refusals);
+  const onLimitError = (error: unknown) => log.warn({ error: errorFacts(error) }, "a limit could not be read");
+  const requests = new RequestLimits({ sql: database, onError: onLimitError });
+  const atOnce = new RunsAtOnce({
+    sql: database,
+    defaultLimit: config.runsAtOnce,
+    onError: onLimitError,
+    onRefusal: () => metrics?.limited("runs"),
+  });
   const connections = new Connections({ sql: database, wakes, keys });
   const inputSchemaOf = (tool: string) => tools.get(tool)?.inputSchema;
   const agents = new Agents({ wakes, connections, toolNames: () => tools.names(), inputSchemaOf });
@@ -149,7 +161,9 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
         return found;
       },
       targets: async ({ key }, agentConfig) => {
-        const found = await connections.resolve(key.organizationId, agentConfig.model);
+        const found = await connections.resolve(key.organizationId, agentConfig.model).catch((error: unknown) => {
+          throw error instanceof SecretError ? new RunFailure("model_key_unreadable", error.message) : error;
+        });
         if (found.length === 0)
           throw new RunFailure("model_connection_missing", "the agent's model connection does not exist");
         return found.map(
@@ -176,6 +190,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     threads,
     refusals,
     host: engine,
+    atOnce,
     batch,
     now,
     maxFileBytes: config.maxFileBytes,
@@ -184,7 +199,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       refuseProblems("raw", [...draftProblems(config, tools.names(), inputSchemaOf), ...models]);
     },
   };
-  const endpointWorld: EndpointWorld = { ...world, endpoints, loop: new LoopWatch(log), log };
+  const endpointWorld: EndpointWorld = { ...world, endpoints, keys, loop: new LoopWatch(log), log };
   const jobs = new Jobs({ world: endpointWorld, worker: () => engine.worker() });
   const site = new Site({ publicUrl: config.publicUrl, proxies: config.proxies });
   const identity: SsoWorld & { keys: SecretKeys } = {
@@ -214,19 +229,27 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     ...invitationHandlers({ acts, identity }),
     ...ssoHandlers({ acts, sso: identity, site }),
   };
+  const gate = new Gate({
+    authenticator,
+    site,
+    requests,
+    failures: new FailureLimit({ perMinute: config.authFailuresPerMinute }),
+    metrics,
+    defaults: { token: config.requestsPerMinute, organization: config.organizationRequestsPerMinute },
+  });
   const api: Hono<{ Bindings: HttpBindings }> | null =
     config.role === "worker"
       ? null
-      : createApi(handlers, { database, authenticator, site, refusals, keys, log, metrics });
+      : createApi(handlers, { database, authenticator, site, gate, refusals, keys, log, metrics });
   let calls: ReturnType<typeof serveEndpoints> | undefined;
   if (api !== null) {
     const lease = () => engine.lease();
     calls = serveEndpoints(api, {
       world: endpointWorld,
-      site,
       jobs,
       lease,
       stopping: stopping.signal,
+      gate,
       refusals,
       metrics,
       log,
@@ -244,6 +267,11 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     },
   };
 
+  const unknown = await countUnknown(database, keys, secretShelves);
+  if (unknown > 0) {
+    const help = "calls that need them fail until CALLBOARD_SECRET_KEY has their key again";
+    log.error({ unknown, key_ids: keys.ids }, `stored secrets are under a key that this server does not have: ${help}`);
+  }
   await wakes.start();
   await engine.start();
   jobs.start();
@@ -278,6 +306,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       for (const timer of timers) clearInterval(timer);
       await authenticator.stop().catch(() => undefined);
       await refusals.stop();
+      await requests.stop();
       connections.close();
       budgets.close();
       directory.close();
@@ -296,6 +325,7 @@ async function sweep(database: Database, log: Logger): Promise<void> {
     await sweepBlobs(database);
     await sweepJobs(database);
     await sweepDeltas(database);
+    await sweepBuckets(database);
     await sweepReservations(database);
     await sweepSessions(database);
     await sweepIdentity(database);

@@ -7,7 +7,6 @@ import { type Config, loadConfig } from "./config/index.ts";
 import { type LoadedEndpoint, projectPlace } from "./endpoints/index.ts";
 import { operatorLink, operatorPassword, Passwords } from "./identity/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
-import { SecretKeys } from "./models/index.ts";
 import {
   type AgentInFile,
   applyAgents,
@@ -20,9 +19,10 @@ import {
   localCredentials,
   writeCredentials,
 } from "./project/index.ts";
+import { SecretKeys } from "./secrets/index.ts";
 import { Database, embeddedUrl, migrate, startPostgres, Wakes } from "./storage/index.ts";
 
-export { type AuditedOrganization, auditHeads, auditVerify } from "./operator.ts";
+export { type AuditedOrganization, auditHeads, auditVerify, rotateKeys } from "./operator.ts";
 /** Agents in files, for the command line. */
 export {
   type AgentInFile,
@@ -34,6 +34,7 @@ export {
   publishAll,
   withoutFile,
 } from "./project/index.ts";
+export type { Rotation } from "./secrets/index.ts";
 
 /** `npm start`: an embedded database unless there is one, a local organization, the example project. */
 export async function startDev(): Promise<void> {

@@ -1,6 +1,18 @@
 /** What an operator does on the database itself, also while servers run on it. */
-import { type AuditCheck, type AuditHead, CallboardError, type OrganizationId, parseId } from "@callboard/protocol";
-import { auditedOrganizations, auditHead, checkAudit } from "./access/index.ts";
+import {
+  type AuditCheck,
+  type AuditHead,
+  CallboardError,
+  fromUuid,
+  type OrganizationId,
+  parseId,
+} from "@callboard/protocol";
+import { audit, auditedOrganizations, auditHead, checkAudit } from "./access/index.ts";
+import { answerSecrets } from "./calls/index.ts";
+import { jobSecrets } from "./endpoints/index.ts";
+import { ssoSecrets } from "./identity/index.ts";
+import { connectionSecrets } from "./models/index.ts";
+import { type Rotation, rotateSecrets, SecretKeys, type SecretShelf } from "./secrets/index.ts";
 import { Database, type Sql } from "./storage/index.ts";
 
 /** Runs `work` on the database at `DATABASE_URL`. @throws an error with code `config` when it is not set */
@@ -61,4 +73,31 @@ async function chosen(sql: Sql, organization: string | undefined): Promise<Organ
     throw new CallboardError("not_found", `there is no organization ${organization} in this database`);
   }
   return [id];
+}
+
+/** Every table that holds secrets. */
+export const secretShelves: readonly SecretShelf[] = [connectionSecrets, ssoSecrets, answerSecrets, jobSecrets];
+
+/**
+ * Puts every stored secret under the first key of `CALLBOARD_SECRET_KEY`; the others open what is there. May be
+ * stopped and begun again, and run while servers do.
+ *
+ * @throws an error with code `config` when DATABASE_URL or CALLBOARD_SECRET_KEY is not set
+ */
+export function rotateKeys(): Promise<Rotation> {
+  const text = process.env.CALLBOARD_SECRET_KEY;
+  if (!text) throw Object.assign(new Error("CALLBOARD_SECRET_KEY is missing"), { code: "config" });
+  const keys = SecretKeys.parse(text);
+  return onDatabase((database) =>
+    rotateSecrets(database, keys, secretShelves, (tx, organization, table, count) =>
+      audit(tx, {
+        actor: { operatorOf: fromUuid("organization", organization) },
+        action: "secrets.rotate",
+        target: null,
+        outcome: "done",
+        details: { table, count, key_id: keys.ids[0] as string },
+        requestId: null,
+      }),
+    ),
+  );
 }

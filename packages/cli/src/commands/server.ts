@@ -1,8 +1,8 @@
 /** Commands that are the server, or work on its database. They alone load it. */
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
-import { UsageError } from "../errors.ts";
-import { printFields, printJson } from "../output.ts";
+import { exitCode, UsageError } from "../errors.ts";
+import { printFields, printJson, printTable } from "../output.ts";
 
 type PasswordOptions = { email: string; link?: boolean; json?: boolean };
 type InitOptions = { email: string; organization: string; name?: string; json?: boolean };
@@ -40,6 +40,22 @@ export function addServerCommands(program: Command, env: NodeJS.ProcessEnv): voi
     });
 
   const admin = program.command("admin").description("the operator's own acts, on the database itself");
+  admin
+    .command("rotate-keys")
+    .description("put every stored secret under the first key of CALLBOARD_SECRET_KEY, also while servers run")
+    .action(async (_: { json?: boolean }, command: Command) => {
+      if (!env.DATABASE_URL) throw new UsageError("expected DATABASE_URL, the address of the server's database");
+      if (!env.CALLBOARD_SECRET_KEY) throw new UsageError("expected CALLBOARD_SECRET_KEY as new,old");
+      const { rotateKeys } = await import("@callboard/server");
+      const { key_id, rotated, unreadable } = await rotateKeys();
+      if (command.optsWithGlobals<{ json?: boolean }>().json) printJson({ key_id, rotated, unreadable });
+      else {
+        printFields({ key_id, ...rotated, unreadable: unreadable.length });
+        if (unreadable.length > 0) printTable(["table", "identity", "key_id"], unreadable);
+      }
+      if (unreadable.length > 0) process.exitCode = exitCode.failed;
+    });
+
   admin
     .command("set-password")
     .description("set somebody's password, read from standard input, or print a link for it")

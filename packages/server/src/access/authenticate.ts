@@ -31,6 +31,8 @@ const lockOrganization = statement(
   "select access_epoch from organizations where id = $1 for no key update",
 );
 
+const secretOf = (header: string | undefined): string | undefined => /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1];
+
 type Find = (sql: Sql, hash: string) => Promise<CredentialRow | undefined>;
 
 export type AuthenticatorOptions = {
@@ -65,7 +67,7 @@ export class Authenticator {
    *   who is suspended or no member any more
    */
   async authenticate(authorizationHeader: string | undefined): Promise<Caller> {
-    const secret = /^Bearer +(\S+) *$/i.exec(authorizationHeader ?? "")?.[1];
+    const secret = secretOf(authorizationHeader);
     if (secret === undefined) throw unauthenticated("expected the header Authorization: Bearer and a token");
     if (!isSecret(secret, "personal", "service")) {
       throw unauthenticated("the token is not one of this kind of server: it looks mistyped");
@@ -82,6 +84,12 @@ export class Authenticator {
   async authenticateSession(secret: string): Promise<Caller> {
     if (!isSecret(secret, "session")) throw unauthenticated("the session is not known");
     return this.#callerOf(secret, findSession);
+  }
+
+  /** Whether the token, or else the session, was good when it was last looked up: it is not being guessed. */
+  remembers(authorizationHeader: string | undefined, session: string | undefined): boolean {
+    const secret = authorizationHeader === undefined ? session : secretOf(authorizationHeader);
+    return secret !== undefined && this.#known.get(secretHash(secret)) !== undefined;
   }
 
   async #callerOf(secret: string, find: Find): Promise<Caller> {

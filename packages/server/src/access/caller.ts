@@ -37,10 +37,20 @@ export type Caller = {
   readonly membersEditAgents: boolean;
   /** Whether the organization allows runs without a saved agent. */
   readonly rawRuns: boolean;
+  readonly limits: CallerLimits;
   /** `organizations.access_epoch` when this was read: a write under an older one is refused. */
   readonly epoch: number;
   /** Milliseconds since 1970 at which the token or session ends; null for never. */
   readonly expiresAtMs: number | null;
+};
+
+/** What the token and its organization were given; null takes the server's default. */
+export type CallerLimits = {
+  /** Of the token. */
+  readonly requestsPerMinute: number | null;
+  readonly organizationRequestsPerMinute: number | null;
+  /** Runs of the organization that are queued or running at once. */
+  readonly runsAtOnce: number | null;
 };
 
 /** The id a caller's things are stored under: the person, or the service token. */

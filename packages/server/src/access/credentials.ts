@@ -19,18 +19,19 @@ import { type Sql, statement } from "../storage/index.ts";
 import type { Caller, CredentialId } from "./caller.ts";
 
 const token = `
-  select organization_id, id, kind, user_id, null::text as method, scopes, may_attribute, secret_version,
-         previous_until, expires_at, revoked_at as ended_at, revoked_at is not null as revoked from tokens`;
+  select organization_id, id, kind, user_id, null::text as method, scopes, may_attribute, requests_per_minute,
+         secret_version, previous_until, expires_at, revoked_at as ended_at, revoked_at is not null as revoked from tokens`;
 const previous = `
-  select organization_id, id, kind, user_id, null::text as method, scopes, may_attribute,
+  select organization_id, id, kind, user_id, null::text as method, scopes, may_attribute, requests_per_minute,
          secret_version - 1 as secret_version, previous_until, least(expires_at, previous_until) as expires_at,
          revoked_at as ended_at, revoked_at is not null as revoked from tokens`;
 const session = `
   select organization_id, id, 'session' as kind, user_id, method, null::text[] as scopes, false as may_attribute,
-         null::integer as secret_version, null::timestamptz as previous_until,
+         null::integer as requests_per_minute, null::integer as secret_version, null::timestamptz as previous_until,
          least(expires_at, last_used_at + make_interval(mins => idle_minutes)) as expires_at, ended_at, revoked from sessions`;
 const withRights = (credential: string) => `
-  select c.*, o.access_epoch, o.members_edit_agents, o.raw_runs, m.role, m.suspended, m.password_sign_in, u.email,
+  select c.*, o.access_epoch, o.members_edit_agents, o.raw_runs,
+         o.requests_per_minute as organization_requests_per_minute, o.runs_at_once, m.role, m.suspended, m.password_sign_in, u.email,
          (select json_agg(json_build_object('id', g.id, 'slug', g.slug) order by g.slug)
             from group_members gm join groups g on g.organization_id = gm.organization_id and g.id = gm.group_id
            where gm.organization_id = c.organization_id and gm.user_id = c.user_id) as groups,
@@ -71,6 +72,9 @@ export type CredentialRow = {
   access_epoch: number;
   members_edit_agents: boolean;
   raw_runs: boolean;
+  requests_per_minute: number | null;
+  organization_requests_per_minute: number | null;
+  runs_at_once: number | null;
   role: Role | null;
   suspended: boolean | null;
   password_sign_in: boolean | null;
@@ -154,6 +158,11 @@ export function toCaller(row: CredentialRow | undefined, asked: Asked = {}): Cal
     mayAttribute: row.may_attribute,
     membersEditAgents: row.members_edit_agents,
     rawRuns: row.raw_runs,
+    limits: {
+      requestsPerMinute: row.requests_per_minute,
+      organizationRequestsPerMinute: row.organization_requests_per_minute,
+      runsAtOnce: row.runs_at_once,
+    },
     epoch: row.access_epoch,
   };
   if (row.kind === "session") return toSession(row, shared, asked.forWork === true);
@@ -181,6 +190,7 @@ type Shared = Pick<
   | "mayAttribute"
   | "membersEditAgents"
   | "rawRuns"
+  | "limits"
   | "epoch"
 >;
 

@@ -21,6 +21,7 @@ function caller(role: Role, more: Partial<Caller> = {}): Caller {
     mayAttribute: false,
     membersEditAgents: false,
     rawRuns: true,
+    limits: { requestsPerMinute: null, organizationRequestsPerMinute: null, runsAtOnce: null },
     epoch: 1,
     expiresAtMs: null,
     ...more,

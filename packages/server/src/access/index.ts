@@ -3,7 +3,7 @@ export { type ActRequest, Acts } from "./acts.ts";
 export { type Actor, audit, listAudit, type NewEntry } from "./audit.ts";
 export { auditedOrganizations, auditHead, checkAudit } from "./audit-check.ts";
 export { Authenticator, type AuthenticatorOptions } from "./authenticate.ts";
-export { type Caller, type CredentialId, principalId, scopeOf } from "./caller.ts";
+export { type Caller, type CallerLimits, type CredentialId, principalId, scopeOf } from "./caller.ts";
 export { RefusedToken } from "./credentials.ts";
 export {
   type AgentFacts,

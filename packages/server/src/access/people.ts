@@ -38,13 +38,17 @@ const insertOrganization = statement(
 );
 const organizationById = statement(
   "organizations.get",
-  "select id, name, members_edit_agents, raw_runs, created_at from organizations where id = $1",
+  `select id, name, members_edit_agents, raw_runs, requests_per_minute, runs_at_once, created_at
+     from organizations where id = $1`,
 );
 const organizationExists = statement("organizations.any", "select 1 from organizations limit 1");
 const changeOrganization = statement(
   "organizations.update",
   `update organizations set name = coalesce($2, name), members_edit_agents = coalesce($3, members_edit_agents),
-          raw_runs = coalesce($4, raw_runs) where id = $1`,
+          raw_runs = coalesce($4, raw_runs),
+          requests_per_minute = case when $5 then $6 else requests_per_minute end,
+          runs_at_once = case when $7 then $8 else runs_at_once end
+    where id = $1`,
 );
 
 export type NewOrganization = {
@@ -103,6 +107,10 @@ export async function updateOrganization(
     change.name ?? null,
     change.members_edit_agents ?? null,
     change.raw_runs ?? null,
+    change.requests_per_minute !== undefined,
+    change.requests_per_minute ?? null,
+    change.runs_at_once !== undefined,
+    change.runs_at_once ?? null,
   ]);
   await audit(tx, {
     actor: { caller },

@@ -43,16 +43,17 @@ export const defaultScopes: Record<TokenKind, readonly Scope[]> = {
 
 const insert = statement(
   "tokens.insert",
-  `insert into tokens (organization_id, id, kind, user_id, label, prefix, hash, scopes, may_attribute, created_by, expires_at)
-   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+  `insert into tokens (organization_id, id, kind, user_id, label, prefix, hash, scopes, may_attribute, created_by, expires_at,
+     requests_per_minute)
+   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 );
 const insertAgents = statement(
   "tokens.insert-agents",
   `insert into token_agents (organization_id, token_id, agent_id)
    select a.organization_id, $2, a.id from agents a where a.organization_id = $1 and a.id = any($3::uuid[])`,
 );
-const columns = `t.id, t.kind, t.label, t.user_id, t.prefix, t.scopes, t.may_attribute, t.created_at, t.expires_at,
-  t.last_used_at, t.rotated_at, t.revoked_at,
+const columns = `t.id, t.kind, t.label, t.user_id, t.prefix, t.scopes, t.may_attribute, t.requests_per_minute,
+  t.created_at, t.expires_at, t.last_used_at, t.rotated_at, t.revoked_at,
   case when t.previous_until > now() then t.previous_until end as previous_secret_until,
   t.expires_at <= now() as expired,
   array(select agent_id from token_agents ta
@@ -108,6 +109,7 @@ type Row = {
   scopes: Scope[];
   agent_ids: string[];
   may_attribute: boolean;
+  requests_per_minute: number | null;
   created_at: string;
   expires_at: string | null;
   last_used_at: string | null;
@@ -126,6 +128,7 @@ const toToken = (row: Row): Token => ({
   scopes: allScopes.filter((scope) => row.scopes.includes(scope)),
   agent_ids: row.agent_ids.map((id) => fromUuid("agent", id)),
   may_attribute: row.may_attribute,
+  requests_per_minute: row.requests_per_minute,
   created_at: row.created_at,
   expires_at: row.expires_at,
   last_used_at: row.last_used_at,
@@ -144,6 +147,8 @@ export type TokenPlan = {
   readonly agentIds: readonly AgentId[];
   readonly mayAttribute: boolean;
   readonly createdBy: UserId | null;
+  /** Requests a minute; absent for the server's default. */
+  readonly requestsPerMinute?: number | null;
   /** Null for never. */
   readonly expiresAtMs: number | null;
 };
@@ -173,6 +178,7 @@ export async function issueToken(
     plan.mayAttribute,
     plan.createdBy === null ? null : toUuid(plan.createdBy),
     plan.expiresAtMs === null ? null : new Date(plan.expiresAtMs).toISOString(),
+    plan.requestsPerMinute ?? null,
   ]);
   const agents = await addAgents(tx, key, plan.agentIds);
   await audit(tx, {
@@ -224,6 +230,7 @@ export async function createToken(
       scopes: decideScopes(caller, body),
       agentIds: body.agent_ids ?? [],
       mayAttribute: body.may_attribute ?? false,
+      requestsPerMinute: body.requests_per_minute ?? null,
       createdBy: caller.userId,
       expiresAtMs: body.expires_in_days === null ? null : nowMs + body.expires_in_days * DAY_MS,
     },

@@ -3,9 +3,10 @@
  * that does the work, so it exists exactly when the work does.
  */
 import { createHash } from "node:crypto";
-import { CallboardError, type OrganizationId, toUuid } from "@callboard/protocol";
+import { CallboardError, type OrganizationId, type Route, routes, toUuid } from "@callboard/protocol";
 import { type Caller, principalId } from "../access/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
+import type { SealedSecret, SecretShelf, StoredSecret } from "../secrets/index.ts";
 import { type Sql, statement, type Transaction } from "../storage/index.ts";
 
 const find = statement(
@@ -140,6 +141,52 @@ export async function answersUnder(
   ]);
   return rows.map(({ status, response }) => ({ status, text: response }));
 }
+
+// Only routes whose answers hold secrets have sealed ones. `seal` puts the key's id first.
+const otherAnswers = statement(
+  "idempotency.other-answers",
+  `select organization_id, principal, route, key, response from idempotency_keys
+    where route = any($1::text[]) and status > 0 and (not starts_with(response, $2) or response not like '%"data_key"%')
+      and (principal, route, key) > ($3, $4, $5)
+    order by principal, route, key limit $6`,
+);
+const replaceAnswer = statement(
+  "idempotency.replace-answer",
+  `update idempotency_keys set response = $6
+    where organization_id = $1 and principal = $2 and route = $3 and key = $4 and response = $5`,
+);
+const secretRoutes = Object.entries(routes)
+  .filter(([, route]: [string, Route]) => route.secret === true)
+  .map(([name]) => name);
+
+type SealedAnswer = StoredSecret & { readonly key: Pick<IdempotencyKey, "principal" | "route" | "key">; text: string };
+
+/** What a sealed answer is bound to. */
+export const answerIdentity = ({ principal, route, key }: Pick<IdempotencyKey, "principal" | "route" | "key">) =>
+  `idempotency_keys/${principal}/${route}/${key}`;
+
+/** Stored answers that hold secrets, for changing the server's key. */
+export const answerSecrets: SecretShelf<SealedAnswer> = {
+  name: "idempotency_keys",
+  async others(sql, keyId, afterIdentity, limit) {
+    // A key may hold slashes, the rest of the identity does not.
+    const [, principal = "", route = "", ...key] = afterIdentity.split("/");
+    type Row = { organization_id: string; principal: string; route: string; key: string; response: string };
+    const values = [secretRoutes, `{"key_id":"${keyId}"`, principal, route, key.join("/"), limit];
+    const rows = await sql.rows<Row>(otherAnswers, values);
+    return rows.map(({ organization_id, response, ...scope }) => ({
+      organization: organization_id,
+      identity: answerIdentity(scope),
+      sealed: JSON.parse(response) as SealedSecret,
+      key: scope,
+      text: response,
+    }));
+  },
+  async replace(sql, { organization, key, text }, sealed) {
+    const scope = [organization, key.principal, key.route, key.key];
+    return (await sql.run(replaceAnswer, [...scope, text, JSON.stringify(sealed)])) === 1;
+  },
+};
 
 /** Forgets keys after 24 hours. @returns how many */
 export const sweepIdempotencyKeys = (sql: Sql): Promise<number> => sql.run(sweep);

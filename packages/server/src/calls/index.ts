@@ -1,6 +1,8 @@
 /** The calls room: calling an agent, the same for every way in. Rights, files, variables, repeats, the end. */
 export { toFinished } from "./finished.ts";
 export {
+  answerIdentity,
+  answerSecrets,
   answersUnder,
   forget,
   idempotencyKey,

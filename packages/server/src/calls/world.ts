@@ -3,7 +3,7 @@ import type { AgentConfig } from "@callboard/protocol";
 import type { Caller, Refusals } from "../access/index.ts";
 import type { AgentDirectory } from "../agents/index.ts";
 import type { Feed } from "../events/index.ts";
-import type { RunHost, StartBatch } from "../runs/index.ts";
+import type { RunHost, RunsAtOnce, StartBatch } from "../runs/index.ts";
 import type { Database, Wakes } from "../storage/index.ts";
 import type { ThreadDirectory } from "../threads/index.ts";
 
@@ -15,6 +15,7 @@ export type CallWorld = {
   threads: ThreadDirectory;
   refusals: Refusals;
   host: RunHost;
+  atOnce: RunsAtOnce;
   batch: StartBatch;
   now: () => Date;
   /** Checks a configuration that no agent holds; throws draft_invalid. */

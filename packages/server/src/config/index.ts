@@ -44,6 +44,13 @@ export type Config = {
   /** Milliseconds before each word of the demo model. */
   demoDelayMs: number | undefined;
   postgresBin: string | undefined;
+  /** Requests a minute of a token and of an organization that have no limit of their own; null for none. */
+  requestsPerMinute: number | null;
+  organizationRequestsPerMinute: number | null;
+  /** Runs at once of an organization that has no limit of its own; null for none. */
+  runsAtOnce: number | null;
+  /** Failed authentications of one address a minute; 0 for no limit. */
+  authFailuresPerMinute: number;
   /** The operator's own prices, by provider and model id, in micro-dollars per million tokens. */
   prices: Prices;
   /** Model connections of the local organization. */
@@ -134,6 +141,12 @@ function gather(env: Env, mode: "dev" | "serve", problems: string[]): Config {
       ? read.integer("CALLBOARD_DEMO_DELAY_MS", 15, 0, 10_000)
       : undefined,
     postgresBin: read.text("CALLBOARD_POSTGRES_BIN"),
+    requestsPerMinute: limit(read.integer("CALLBOARD_REQUESTS_PER_MINUTE", 600_000, 0, MAX_LIMIT)),
+    organizationRequestsPerMinute: limit(
+      read.integer("CALLBOARD_ORGANIZATION_REQUESTS_PER_MINUTE", 1_200_000, 0, MAX_LIMIT),
+    ),
+    runsAtOnce: limit(read.integer("CALLBOARD_RUNS_AT_ONCE", 20_000, 0, MAX_LIMIT)),
+    authFailuresPerMinute: read.integer("CALLBOARD_AUTH_FAILURES_PER_MINUTE", 3000, 0, MAX_LIMIT),
     prices: readPrices(read),
     models: envModels(read),
     file: noProjectFile,
@@ -154,6 +167,9 @@ function gather(env: Env, mode: "dev" | "serve", problems: string[]): Config {
 
 /** What shows that a folder is a project. */
 const parts = ["agents", "tools", "endpoints", "callboard.config.ts"];
+
+const MAX_LIMIT = 2_000_000_000;
+const limit = (value: number): number | null => (value === 0 ? null : value);
 
 function project(given: string | undefined, mode: "dev" | "serve"): string | null {
   if (given !== undefined) return resolve(given);

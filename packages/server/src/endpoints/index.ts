@@ -1,6 +1,7 @@
 /** The endpoints room: typed routes of a project, called for a request or as a job. */
 export type { CallRequest, EndpointWorld, Outcome } from "./asked.ts";
 export { answerCall, checkInput } from "./call.ts";
+export { jobSecrets } from "./headers.ts";
 export { type JobRow, toFacts, toJob } from "./job.ts";
 export { type JobRequest, Jobs } from "./jobs.ts";
 export type { LoadedEndpoint } from "./load.ts";

@@ -11,7 +11,7 @@ import {
   type TokenId,
 } from "@callboard/protocol";
 import type { JobFacts } from "../access/index.ts";
-import type { CallRequest } from "./asked.ts";
+import type { StoredRequest } from "./headers.ts";
 
 /** How long a result is kept. */
 export const RESULT_MS = 3_600_000;
@@ -26,7 +26,7 @@ export type JobRow = {
   created_by_kind: "user" | "service";
   created_by_id: string;
   token_id: string;
-  request: CallRequest;
+  request: StoredRequest;
   state: JobState;
   status: JobStatus | null;
   result: string | null;

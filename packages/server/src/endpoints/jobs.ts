@@ -16,6 +16,7 @@ import { cancelRunsOf } from "./agent-runs.ts";
 import { CallMoved, type CallRequest, type EndpointWorld, type Outcome } from "./asked.ts";
 import { answerCall } from "./call.ts";
 import { JobFollower, type JobReader } from "./follow.ts";
+import { openHeaders, sealHeaders } from "./headers.ts";
 import { creatorOf, type JobRow, jobIdOf, MAX_CRASHES, organizationOf, tokenOf } from "./job.ts";
 import type { LoadedEndpoint } from "./load.ts";
 import { toRefusal } from "./refusal.ts";
@@ -124,7 +125,11 @@ export class Jobs {
       createdByKind: caller.kind,
       createdById: toUuid(principalId(caller)),
       token: toUuid(caller.tokenId),
-      request: asked.request,
+      request: sealHeaders(
+        this.#world.keys,
+        { organization: toUuid(caller.organizationId), id: asked.id },
+        asked.request,
+      ),
       requestHash: asked.requestHash,
       keyed: asked.keyed,
       owner: null,
@@ -288,7 +293,8 @@ export class Jobs {
     if (row.left_ms <= 0 || endpoint === undefined) return failed(new CallboardError("endpoint_timeout"));
     const caller = await this.#caller(row, signal);
     if (caller instanceof CallboardError) return failed(caller);
-    return answerCall(this.#world, endpoint, row.request, {
+    const request = openHeaders(this.#world.keys, { organization: row.organization_id, id: row.id }, row.request);
+    return answerCall(this.#world, endpoint, request, {
       caller,
       requestId: null,
       jobId: jobIdOf(row),

@@ -1,7 +1,7 @@
 /**
  * The public API: one dispatcher for every route of the table.
  *
- *   match ─ caller ─ scope ─ query ─ body ─ idempotency key ─ handler ─ answer
+ *   match ─ gate (caller, limits) ─ scope ─ query ─ body ─ idempotency key ─ handler ─ answer
  *
  * A handler whose caller turned out to be out of date is called again with the caller read anew.
  */
@@ -30,15 +30,15 @@ import {
   requireStorable,
   scopeOf,
 } from "../access/index.ts";
-import { idempotencyKey, reserve, store, storedAnswer, waitSeconds } from "../calls/index.ts";
+import { answerIdentity, idempotencyKey, reserve, store, storedAnswer, waitSeconds } from "../calls/index.ts";
 import type { Logger } from "../log/index.ts";
-import type { SecretKeys } from "../models/index.ts";
 import { AlreadyAnswered, type IdempotencyKey, StaleAccess } from "../runs/index.ts";
+import type { SecretKeys } from "../secrets/index.ts";
 import type { Database } from "../storage/index.ts";
 import { audited, auditRefusal } from "./audited.ts";
 import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
-import { findCaller } from "./caller.ts";
 import { sendError } from "./errors.ts";
+import type { Gate } from "./gate.ts";
 import type { ApiRequest, Handler, Handlers, Sent } from "./handler.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Site } from "./site.ts";
@@ -47,6 +47,7 @@ import { validate } from "./validate.ts";
 export type ApiDeps = {
   database: Database;
   authenticator: Authenticator;
+  gate: Gate;
   refusals: Refusals;
   site: Site;
   keys: SecretKeys;
@@ -145,7 +146,7 @@ class Request {
     const { headers } = this.#incoming;
     const route = this.#route;
     if (route.auth !== "none") {
-      this.#caller = await findCaller(this.#deps, this.#incoming);
+      this.#caller = await this.#deps.gate.enter(this.#incoming);
       if (route.auth === "session") requireSession(this.#caller);
       if (route.scope !== null) requireScope(this.#caller, route.scope);
     } else if (route.method !== "GET") this.#deps.site.requireOwnOrigin(this.#incoming);
@@ -217,7 +218,7 @@ class Request {
       if (key !== null) await reserve(tx, this.#caller, key, thread === undefined ? null : toUuid(thread));
       const text = JSON.stringify(await work(tx));
       if (key !== null) {
-        const kept = this.#route.secret === true ? JSON.stringify(keys.seal(text, identityOf(key))) : text;
+        const kept = this.#route.secret === true ? JSON.stringify(keys.seal(text, answerIdentity(key))) : text;
         await store(tx, this.#caller, key, { status, text: kept });
       }
       return { kind: "sent", route: this.#name, status, text };
@@ -228,7 +229,7 @@ class Request {
     const stored = await storedAnswer(this.#deps.database, this.#caller, key);
     if (stored === undefined) return false;
     const text =
-      this.#route.secret === true ? this.#deps.keys.open(JSON.parse(stored.text), identityOf(key)) : stored.text;
+      this.#route.secret === true ? this.#deps.keys.open(JSON.parse(stored.text), answerIdentity(key)) : stored.text;
     this.#write(stored.status, text, { "idempotency-replayed": "true" });
     return true;
   }
@@ -305,6 +306,5 @@ class Request {
   }
 }
 
-const identityOf = (key: IdempotencyKey): string => `idempotency_keys/${key.principal}/${key.route}/${key.key}`;
 const isSent = (answer: object): answer is Sent<RouteName> => (answer as { kind?: unknown }).kind === "sent";
 const isStreamed = (answer: object): boolean => (answer as { kind?: unknown }).kind === "streamed";

@@ -1,7 +1,7 @@
 /**
  * Calls of a project's endpoints, below `/endpoints`.
  *
- *   match ─ token ─ access ─ body ─ input ─┬─ sync: handler ─ answer
+ *   match ─ gate (token, limits) ─ access ─ body ─ input ─┬─ sync: handler ─ answer
  *                                          └─ polling: job ─ 202; with `answerWithinMs`: job ─ answer, or 202
  *
  * With an `Idempotency-Key` the answer is kept beside the key. A sync call reserves the key before its handler
@@ -46,20 +46,19 @@ import {
 import type { Logger } from "../log/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
 import { auditRefusal } from "./audited.ts";
-import { findCaller } from "./caller.ts";
 import { readRequest } from "./endpoint-request.ts";
 import { sendError } from "./errors.ts";
+import type { Gate } from "./gate.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Site } from "./site.ts";
 
 export type EndpointCallDeps = {
   world: EndpointWorld;
-  site: Site;
   jobs: Jobs;
   /** The lease under which this process holds keyed calls; null before it has one. */
   lease: () => string | null;
   /** Aborted when the server stops and nobody else can go on with runs. */
   stopping: AbortSignal;
+  gate: Gate;
   refusals: Refusals;
   metrics: Metrics;
   log: Logger;
@@ -148,8 +147,7 @@ class EndpointCall {
   async answer(): Promise<void> {
     const { definition, name } = this.#endpoint;
     const { headers, method } = this.#incoming;
-    const { world, site } = this.#deps;
-    const caller = await findCaller({ authenticator: world.authenticator, site }, this.#incoming);
+    const caller = await this.#deps.gate.enter(this.#incoming);
     this.#caller = caller;
     if (method !== definition.method) {
       this.#outgoing.setHeader("allow", definition.method);

@@ -5,6 +5,7 @@ export { type BudgetRooms, budgetHandlers } from "./budgets.ts";
 export { type DocumentRooms, documentHandlers } from "./documents.ts";
 export { type EndpointCallDeps, serveEndpoints } from "./endpoint-calls.ts";
 export { fileHandlers } from "./files.ts";
+export { Gate, type GateDeps } from "./gate.ts";
 export type { Handlers } from "./handler.ts";
 export { type InvitationRooms, invitationHandlers } from "./invitations.ts";
 export { type JobRooms, jobHandlers } from "./jobs.ts";

@@ -7,6 +7,9 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Histogram<"route" | "status">;
   readonly #databaseErrors: Counter;
+  readonly #limited: Counter<"limit">;
+  readonly #unauthenticated: Counter<"reason">;
+  readonly #refusals: Counter<"action" | "code">;
 
   constructor(gauges: Gauges) {
     const registers = [this.#registry];
@@ -21,6 +24,24 @@ export class Metrics {
     this.#databaseErrors = new Counter({
       name: "callboard_database_connection_errors_total",
       help: "Lost or refused connections to PostgreSQL.",
+      registers,
+    });
+    this.#limited = new Counter({
+      name: "callboard_limited_requests_total",
+      help: "Requests refused with 429, by the limit they met.",
+      labelNames: ["limit"],
+      registers,
+    });
+    this.#unauthenticated = new Counter({
+      name: "callboard_unauthenticated_requests_total",
+      help: "Requests refused with 401, by what was wrong with the token.",
+      labelNames: ["reason"],
+      registers,
+    });
+    this.#refusals = new Counter({
+      name: "callboard_refusals_total",
+      help: "Refusals for the audit log, by action and code.",
+      labelNames: ["action", "code"],
       registers,
     });
     const gauge = (name: string, help: string, read: () => number) =>
@@ -39,6 +60,19 @@ export class Metrics {
 
   request(route: string, status: number, durationMs: number): void {
     this.#requests.observe({ route, status }, durationMs / 1000);
+  }
+
+  /** @param limit `token`, `organization`, `address` or `runs` */
+  limited(limit: string): void {
+    this.#limited.inc({ limit });
+  }
+
+  unauthenticated(reason: string): void {
+    this.#unauthenticated.inc({ reason });
+  }
+
+  refusal(action: string, code: string): void {
+    this.#refusals.inc({ action, code });
   }
 
   databaseError(): void {

@@ -36,7 +36,14 @@ export type Operation = {
 };
 
 /** Refusals any route may give; a query that a route does not know is one. */
-const COMMON: ErrorCode[] = ["unauthenticated", "insufficient_scope", "invalid_request", "internal", "unavailable"];
+const COMMON: ErrorCode[] = [
+  "unauthenticated",
+  "insufficient_scope",
+  "invalid_request",
+  "rate_limited",
+  "internal",
+  "unavailable",
+];
 
 let made: OpenApi | undefined;
 

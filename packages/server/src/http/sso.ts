@@ -11,7 +11,7 @@ import {
   startSso,
   updateConnection,
 } from "../identity/index.ts";
-import type { SecretKeys } from "../models/index.ts";
+import type { SecretKeys } from "../secrets/index.ts";
 import type { Handlers } from "./handler.ts";
 import type { Site } from "./site.ts";
 

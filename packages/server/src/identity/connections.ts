@@ -26,7 +26,7 @@ import {
   requireStorable,
   revokeOfConnection,
 } from "../access/index.ts";
-import type { SealedSecret, SecretKeys } from "../models/index.ts";
+import { type SealedSecret, type SecretKeys, secretColumn } from "../secrets/index.ts";
 import {
   decodeCursor,
   FIRST_UUID,
@@ -57,6 +57,9 @@ const update = statement(
    where organization_id = $1 and id = $2`,
 );
 const remove = statement("sso.delete", "delete from sso_connections where organization_id = $1 and id = $2");
+
+/** Client secrets, for changing the server's key. */
+export const ssoSecrets = secretColumn("sso_connections");
 
 /** A row of `sso_connections`. */
 export type ConnectionRow = {

@@ -9,6 +9,7 @@ export {
   deleteConnection,
   getConnection,
   listConnections,
+  ssoSecrets,
   updateConnection,
 } from "./connections.ts";
 export {

@@ -7,8 +7,8 @@
 import { CallboardError } from "@callboard/protocol";
 import * as oidc from "openid-client";
 import { Lru } from "../access/index.ts";
-import type { SecretKeys } from "../models/index.ts";
 import { AddressRefusedError, GuardedFetchError, guardedFetch } from "../net/index.ts";
+import type { SecretKeys } from "../secrets/index.ts";
 import { type ConnectionRow, openSecret } from "./connections.ts";
 
 const TIMEOUT_MS = 10_000;

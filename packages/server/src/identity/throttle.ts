@@ -10,6 +10,7 @@
  */
 import { createHash } from "node:crypto";
 import { CallboardError } from "@callboard/protocol";
+import { network } from "../limits/index.ts";
 import { type Sql, statement } from "../storage/index.ts";
 
 export type Limit = {
@@ -84,20 +85,6 @@ async function takeOne(sql: Sql, key: Buffer, { burst, everySeconds }: Limit): P
   throw new CallboardError("too_many_attempts", `too many attempts to sign in; try again in ${seconds} seconds`, {
     retry_after_ms: seconds * 1000,
   });
-}
-
-/** An IPv6 customer has 64 bits of addresses: they are one. */
-function network(address: string): string {
-  const text = address.replace(/^::ffff:(?=\d+\.)/i, "");
-  if (!text.includes(":")) return text;
-  const [head = "", tail] = text.split("::");
-  const left = head === "" ? [] : head.split(":");
-  const right = tail === undefined || tail === "" ? [] : tail.split(":");
-  const zeros = tail === undefined ? [] : Array(Math.max(0, 8 - left.length - right.length)).fill("0");
-  return [...left, ...zeros, ...right]
-    .slice(0, 4)
-    .map((part) => part.replace(/^0+(?=.)/, "").toLowerCase())
-    .join(":");
 }
 
 /** Forgets full buckets. @returns how many */

@@ -30,6 +30,7 @@ import {
   invalidRequest,
   requireStorable,
 } from "../access/index.ts";
+import { type SealedSecret, SecretError, type SecretKeys, secretColumn } from "../secrets/index.ts";
 import {
   decodeCursor,
   FIRST_UUID,
@@ -39,7 +40,6 @@ import {
   type Transaction,
   toPage,
 } from "../storage/index.ts";
-import { type SealedSecret, SecretError, type SecretKeys } from "./secrets.ts";
 
 const columns = `id, slug, kind, base_url, default_model, secret, is_default, created_at, updated_at
   from model_connections`;
@@ -73,6 +73,9 @@ const hasDefault = statement(
   "models.has-default",
   "select 1 from model_connections where organization_id = $1 and is_default",
 );
+
+/** The keys of model connections, for changing the server's key. */
+export const connectionSecrets = secretColumn("model_connections");
 
 type Target = {
   id: string;
@@ -285,7 +288,7 @@ export class Connections {
    * A fallback uses its own default model, and the agent's model id when it has none.
    * At most a second old; changes are seen at once.
    *
-   * @throws internal when a key cannot be opened
+   * @throws SecretError when a key cannot be opened
    */
   async resolve(organizationId: OrganizationId, choice: AgentConfig["model"]): Promise<readonly ModelTarget[]> {
     const key = JSON.stringify([choice.connection ?? null, choice.id ?? null, choice.fallbacks ?? []]);
@@ -315,12 +318,9 @@ export class Connections {
       return { ...shared, apiKey: this.#keys.open(row.secret, identity(organizationId, row.id)) };
     } catch (cause) {
       if (!(cause instanceof SecretError)) throw cause;
-      throw new CallboardError(
-        "internal",
-        `the key of the model connection ${row.slug} cannot be opened`,
-        {},
-        { cause },
-      );
+      throw new SecretError(`the key of the model connection ${row.slug} cannot be opened: ${cause.message}`, {
+        cause,
+      });
     }
   }
 

@@ -1,5 +1,10 @@
 /** The room's door: model calls, whoever the provider is. */
-export { Connections, type ConnectionsOptions, type ModelTarget as ConnectionTarget } from "./connections.ts";
+export {
+  Connections,
+  type ConnectionsOptions,
+  connectionSecrets,
+  type ModelTarget as ConnectionTarget,
+} from "./connections.ts";
 export {
   type AssistantPart,
   type FinishReason,
@@ -18,4 +23,3 @@ export {
 export { costMicros, type Price, type PriceTable, priceFor, toWirePrice, withPrices } from "./prices.ts";
 export { type ConnectionSettings, createModel, type ModelSettings } from "./provider.ts";
 export { type CallOptions, type CallResult, callModel, type ModelTarget } from "./retry.ts";
-export { type SealedSecret, SecretKeys } from "./secrets.ts";

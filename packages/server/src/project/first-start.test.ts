@@ -14,7 +14,8 @@ import {
 } from "../access/index.ts";
 import { Agents } from "../agents/index.ts";
 import type { EnvModel } from "../config/index.ts";
-import { Connections, SecretKeys } from "../models/index.ts";
+import { Connections } from "../models/index.ts";
+import { SecretKeys } from "../secrets/index.ts";
 import { Database, Wakes } from "../storage/index.ts";
 import { createTestDatabase, type TestDatabase } from "../testing/database.ts";
 import { applyAgents, applyModels, localCredentials, type ProjectRooms, writeCredentials } from "./first-start.ts";

@@ -24,6 +24,7 @@ import { eventJson, eventsAfter, Feed, newEvent } from "../events/index.ts";
 import { Database, Lane, statement, Wakes } from "../storage/index.ts";
 import { createTestDatabase } from "../testing/database.ts";
 import { findThread, type ThreadRow } from "../threads/index.ts";
+import { RunsAtOnce } from "./at-once.ts";
 import type { PermissionRow as NewPermission, RunEnd } from "./change.ts";
 import { type Claim, claimRuns } from "./claim.ts";
 import { RunCommits } from "./commits.ts";
@@ -109,13 +110,15 @@ export async function createRunsWorld(options: { lane?: (lane: Lane) => Pick<Lan
     mayAttribute: false,
     membersEditAgents: false,
     rawRuns: true,
+    limits: { requestsPerMinute: null, organizationRequestsPerMinute: null, runsAtOnce: null },
     epoch: 1,
     expiresAtMs: null,
   };
   const agentId: AgentId = newId("agent");
   const host = new TestHost();
   await registerWorker(database, host.id, "all");
-  const deps = { database, batch, feed, host, wakes, now, wakeQueue: () => wakes.send("queue", "") };
+  const atOnce = new RunsAtOnce({ sql: database, defaultLimit: null, onError });
+  const deps = { database, batch, feed, host, atOnce, wakes, now, wakeQueue: () => wakes.send("queue", "") };
 
   type Starting = {
     text?: string | null;

@@ -1,5 +1,6 @@
 /** The runs room: accepting work, claiming it under a fence, everything a run writes, and its end. */
 
+export { RunsAtOnce, type RunsAtOnceOptions } from "./at-once.ts";
 export type {
   CallRow,
   CallState,

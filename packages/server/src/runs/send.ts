@@ -18,6 +18,7 @@ import { type Caller, principalId } from "../access/index.ts";
 import type { Feed } from "../events/index.ts";
 import type { Transaction, Wakes } from "../storage/index.ts";
 import { toThread } from "../threads/index.ts";
+import type { RunsAtOnce } from "./at-once.ts";
 import type { Claim } from "./claim.ts";
 import { decide } from "./decide.ts";
 import { endRun } from "./end.ts";
@@ -26,7 +27,7 @@ import { keyOf, type Principal, type RunInput, type RunRow, runError, toRun } fr
 import { findRun, insertRun, insertSteering } from "./store.ts";
 import type { ThreadLog } from "./thread-log.ts";
 
-export type SendDeps = { feed: Feed; host: RunHost; wakes: Wakes };
+export type SendDeps = { feed: Feed; host: RunHost; atOnce: RunsAtOnce; wakes: Wakes };
 
 export type SendRequest = {
   caller: Caller;
@@ -121,7 +122,8 @@ class Sender {
 
   async #start(content: ContentPart[], trigger: "message" | "interrupt"): Promise<Sent> {
     const { caller, principal, prompt, config, history } = this.#request;
-    const { host } = this.#deps;
+    const { host, atOnce } = this.#deps;
+    if (!atOnce.admits(caller)) await atOnce.require(this.#tx, caller);
     const log = this.#log;
     const thread = log.row;
     const id = newId("run", Date.parse(log.at));

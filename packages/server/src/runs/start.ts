@@ -16,6 +16,7 @@ import { type Caller, principalId, scopeOf } from "../access/index.ts";
 import { type Feed, type NewEvent, newEvent } from "../events/index.ts";
 import type { Database } from "../storage/index.ts";
 import { type ThreadRow, threadLinks, toThread } from "../threads/index.ts";
+import type { RunsAtOnce } from "./at-once.ts";
 import type { Claim } from "./claim.ts";
 import { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
 import { keyOf, type Principal, type RunInput, type RunRow, toRun } from "./run.ts";
@@ -26,6 +27,7 @@ export type StartDeps = {
   batch: StartBatch;
   feed: Feed;
   host: RunHost;
+  atOnce: RunsAtOnce;
   wakeQueue: () => void;
   now: () => Date;
 };
@@ -75,7 +77,7 @@ export function principalOf(caller: Caller, attributed: StartRequest["attributed
 /**
  * Creates a thread and, with content, its first run, in one commit.
  *
- * @throws StaleAccess, AlreadyAnswered; unavailable when the database is away
+ * @throws StaleAccess, AlreadyAnswered, too_many_runs; unavailable when the database is away
  */
 export async function startThread(
   deps: StartDeps,
@@ -187,14 +189,16 @@ async function write(
   thread: ThreadRow,
   at: string,
 ): Promise<void> {
-  const { files } = request;
+  const { files, caller } = request;
+  const isFree = start.item.ru === null || deps.atOnce.admits(caller);
   const outcome =
-    files === null
+    files === null && isFree
       ? await deps.batch.add(start)
-      : await deps.database.tenant(scopeOf(request.caller), async (tx) => {
+      : await deps.database.tenant(scopeOf(caller), async (tx) => {
+          if (!isFree) await deps.atOnce.require(tx, caller);
           const written = await startIn(tx, start);
           if (written === "started")
-            await files.move(tx, { organization: thread.organization_id, thread: thread.id }, at);
+            await files?.move(tx, { organization: thread.organization_id, thread: thread.id }, at);
           return written;
         });
   if (outcome === "stale") throw new StaleAccess();

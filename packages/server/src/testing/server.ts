@@ -13,8 +13,8 @@ import { issueToken } from "../access/index.ts";
 import { type App, createApp } from "../app.ts";
 import { loadConfig } from "../config/index.ts";
 import { createLogger } from "../log/index.ts";
-import { SecretKeys } from "../models/index.ts";
 import { applyAgents, applyDocuments, createOwner, loadAgents, loadDocuments } from "../project/index.ts";
+import { SecretKeys } from "../secrets/index.ts";
 import { createTestDatabase } from "./database.ts";
 import { HttpClient } from "./http-client.ts";
 import { writeProject } from "./project.ts";
@@ -62,8 +62,8 @@ export type TestServer = TestOrganization & {
   model: ScriptedModel;
   /** Another organization on the same server. */
   organization(name?: string): Promise<TestOrganization>;
-  /** Another server on the same database, as another process is; to be stopped before this one. */
-  second(): Promise<{ app: App; baseUrl: string; stop(): Promise<void> }>;
+  /** Another server on the same database, as another process is; to be stopped before this one. `env` is changed. */
+  second(env?: Record<string, string>): Promise<{ app: App; baseUrl: string; stop(): Promise<void> }>;
   /** The first row of a query: for counting what was written. */
   row<Row>(text: string, values?: unknown[]): Promise<Row>;
   /** Stops the server alone; its database is there until `stop`. */
@@ -87,8 +87,11 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
   };
   const config = await loadConfig(env, "serve");
   const log = createLogger(config.logLevel, options.onLog);
-  const begin = () => createApp(config, database.url, env.CALLBOARD_SECRET_KEY, log);
-  const app = await begin();
+  const begin = async (more: Record<string, string>) => {
+    const all = { ...env, ...more };
+    return createApp(await loadConfig(all, "serve"), database.url, all.CALLBOARD_SECRET_KEY, log);
+  };
+  const app = await begin({});
   let stopping: Promise<void> | undefined;
   const stopApp = () => {
     stopping ??= app.stop(2000);
@@ -109,8 +112,8 @@ export async function startTestServer(options: TestServerOptions = {}): Promise<
     databaseUrl: database.url,
     model,
     organization,
-    async second() {
-      const other = await begin();
+    async second(more = {}) {
+      const other = await begin(more);
       const address = `http://127.0.0.1:${await other.server.listen(0, "127.0.0.1")}`;
       return { app: other, baseUrl: address, stop: () => other.stop(2000) };
     },

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { SecretError, SecretKeys } from "./secrets.ts";
+import { SecretError, SecretKeys } from "./keys.ts";
 
 const keys = SecretKeys.parse(SecretKeys.generate());
 

@@ -1,0 +1,4 @@
+/** The secrets room: what is encrypted at rest, and changing the key it is under. */
+export { secretColumn } from "./column.ts";
+export { type SealedSecret, SecretError, SecretKeys } from "./keys.ts";
+export { countUnknown, type Rotation, rotateSecrets, type SecretShelf, type StoredSecret } from "./rotate.ts";
