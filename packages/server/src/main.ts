@@ -40,6 +40,7 @@ export type { Rotation } from "./secrets/index.ts";
 export async function startDev(): Promise<void> {
   const config = await loadConfig(process.env, "dev");
   const log = createLogger(config.logLevel);
+  endOnFailure(log);
   await mkdir(config.dataDir, { recursive: true });
   const postgres =
     config.databaseUrl === undefined
@@ -68,6 +69,7 @@ export async function startDev(): Promise<void> {
 export async function startServe(): Promise<void> {
   const config = await loadConfig(process.env, "serve");
   const log = createLogger(config.logLevel);
+  endOnFailure(log);
   const databaseUrl = config.databaseUrl as string; // loadConfig asks for both
   await migrate(databaseUrl);
   const app = await createApp(config, databaseUrl, config.secretKey as string, log);
@@ -221,6 +223,14 @@ function surviveProject(app: App, log: Logger): void {
     const at = projectPlace(error, app.endpoints.folder);
     if (app.endpoints.folder === "" || at === undefined) throw error;
     log.error({ at, error: errorFacts(error) }, "a promise of the project was rejected and nobody waited for it");
+  });
+}
+
+/** An error that nobody caught ends the process, and is logged like any other: Node would print it as it is. */
+function endOnFailure(log: Logger): void {
+  process.on("uncaughtException", (error) => {
+    log.error({ error: errorFacts(error) }, "an error that nobody caught ends the server");
+    process.exit(1);
   });
 }
 

@@ -41,6 +41,7 @@ import {
   CallSuspended,
   callTool,
   checkInput,
+  isSensitive,
   type LoadedTool,
   type ToolRegistry,
 } from "../tools/index.ts";
@@ -457,9 +458,12 @@ export class ToolStep {
     host: Pick<ToolHost, "event">,
     call: PlannedCall,
     outcome: EventData<"tool.call.completed">["outcome"],
-    reason: string | undefined,
+    told: string | undefined,
     shown: { output?: Json } = {},
   ): NewEvent {
+    // Whatever a tool says of a failure may hold what it was given.
+    const isHidden = outcome === "error" && told !== undefined && call.tool !== undefined && isSensitive(call.tool);
+    const reason = isHidden ? "the tool failed; it is marked sensitive" : told;
     return host.event("tool.call.completed", {
       call_id: call.id,
       tool: call.name,

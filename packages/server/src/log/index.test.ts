@@ -19,6 +19,7 @@ const secrets = [
   "sk-ant-api03-0123456789",
   "AIzaSyA0123456789abcdefghijklmno",
   "Bearer eyJhbGciOiJIUzI1NiJ9.e30.abc",
+  "Basic dXNlcjpwYXNzd29yZA==",
 ];
 
 describe("errors in the log", () => {
@@ -26,9 +27,11 @@ describe("errors in the log", () => {
     const cause = new Error(`key was ${secret}`);
     const error = new Error(`request with ${secret}, refused (${secret})`, { cause });
     const text = JSON.stringify(errorFacts(error));
-    expect(text).not.toContain(secret.replace("Bearer ", ""));
+    expect(text).not.toContain(secret.replace(/^(Bearer|Basic) /, ""));
     expect(text).toContain("[redacted]");
-    expect(JSON.stringify(errorFacts(`just text with ${secret}`))).not.toContain(secret.replace("Bearer ", ""));
+    expect(JSON.stringify(errorFacts(`just text with ${secret}`))).not.toContain(
+      secret.replace(/^(Bearer|Basic) /, ""),
+    );
   });
 
   test.each([
@@ -42,10 +45,23 @@ describe("errors in the log", () => {
   });
 
   test.each([
+    "token=t0psecret",
+    "refused with api_key: t0psecret",
+    'POST {"password": "t0psecret"}',
+    "?client_secret=t0psecret&x=1",
+    "x-api-key: t0psecret",
+  ])("do not show what is named like a secret in a text: %s", (text) => {
+    expect(JSON.stringify(errorFacts(new Error(text)))).not.toContain("t0psecret");
+  });
+
+  test.each([
     "run run_01h455vb4pex5vsknk084sn02q is completed",
     "http://127.0.0.1:4100/api/v1/threads?limit=5",
     "the task-force asked for a desk-lamp",
     "mail to olga@example.com",
+    "the token was revoked",
+    "input_tokens: 12000",
+    "expected a password of at least 12 characters",
   ])("show what is no secret: %s", (text) => {
     expect(errorFacts(new Error(text))).toMatchObject({ message: text });
   });
@@ -79,9 +95,10 @@ describe("log lines", () => {
     const lines = printed(`
       log.warn({ token: "t0psecret", facts: { api_key: "t0psecret", kept: 1 } }, "facts");
       log.warn({ a: { b: { password: "t0psecret" } }, headers: { authorization: "t0psecret" } }, "deeper");
+      log.info({ request: { list: [{ headers: { "X-Api-Key": "t0psecret", Cookie: "t0psecret" } }] } }, "token=t0psecret");
       log.child({ secret: "t0psecret" }).error({ error: new Error("key sk-0123456789abcdef") }, "an error");
     `);
-    expect(lines).toHaveLength(3);
+    expect(lines).toHaveLength(4);
     for (const line of lines) {
       expect(line).not.toContain("t0psecret");
       expect(line).not.toContain("sk-0123456789abcdef");

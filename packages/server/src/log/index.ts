@@ -1,5 +1,5 @@
 /** Structured logs, one JSON line each, without secrets. */
-import { type LoggerOptions, pino, stdTimeFunctions } from "pino";
+import { type LoggerOptions, type Logger as PinoLogger, pino, stdTimeFunctions } from "pino";
 
 export interface Logger {
   debug(facts: object, message: string): void;
@@ -9,23 +9,19 @@ export interface Logger {
   child(facts: object): Logger;
 }
 
-/** Whatever has such a name is not printed, wherever it is. */
-const SECRET_NAMES = [
-  "authorization",
-  "cookie",
-  "token",
-  "secret",
-  "api_key",
-  "apiKey",
-  "password",
-  "connectionString",
-];
+/** What has such a name is not printed, wherever it is: `token`, `api_key`, `X-Api-Key`, `clientSecret`. */
+const SECRET_NAME =
+  /^(?:proxy-?|x-?)?(?:authorization|cookie|set-?cookie)$|(?:token|secret|password|passphrase)$|api[-_]?key$|^connection[-_]?string$/i;
 
-/** Tokens of ours, keys of the usual providers, and passwords in addresses, inside any text. */
+/** Tokens of ours, keys of the usual providers, passwords in addresses, and `name=value` of a secret name, inside any text. */
 const SECRET_TEXT =
-  /\b(?:cb[ps]_[A-Za-z0-9_-]{8,}|sk-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}|Bearer\s+\S+)|(?<=:\/\/[^\s:/@]*:)[^\s@/]+(?=@)/g;
+  /\b(?:cb[a-z]_[A-Za-z0-9_-]{8,}|sk-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}|(?:Bearer|Basic)\s+\S+)|(?<=:\/\/[^\s:/@]*:)[^\s@/]+(?=@)|(?<=(?:token|secret|password|passphrase|api[-_]?key|cookie|authorization)["']?\s?[=:]\s?["']?)(?!\s)[^\s"',;&}]{4,}/gi;
 
-const redactText = (text: string): string => text.replace(SECRET_TEXT, "[redacted]");
+const HIDDEN = "[redacted]";
+/** Facts below this depth are not printed. */
+const MAX_DEPTH = 8;
+
+const redactText = (text: string): string => text.replace(SECRET_TEXT, HIDDEN);
 
 /** An error for the log: name, message, code, stack, causes; secrets taken out. */
 export function errorFacts(error: unknown): object {
@@ -40,7 +36,23 @@ export function errorFacts(error: unknown): object {
   };
 }
 
-const isFacts = (error: unknown): boolean => typeof error === "object" && error !== null && !(error instanceof Error);
+/** A copy without secrets, for whatever a room or an author's code logs. */
+function redact(value: unknown, depth = 0): unknown {
+  if (typeof value === "string") return redactText(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Error) return errorFacts(value);
+  if (depth === MAX_DEPTH) return "[deeper]";
+  if (Array.isArray(value)) return value.map((item) => redact(item, depth + 1));
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [
+      name,
+      SECRET_NAME.test(name) && typeof item !== "number" && item !== null && item !== undefined
+        ? HIDDEN
+        : redact(item, depth + 1),
+    ]),
+  );
+}
 
 /**
  * @param level `debug`, `info`, `warn`, `error` or `silent`
@@ -52,9 +64,20 @@ export function createLogger(level: string, write?: (line: string) => void): Log
     base: null,
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
-    redact: { paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[redacted]" },
-    // What is facts already stays as it is.
-    serializers: { error: (error: unknown) => (isFacts(error) ? error : errorFacts(error)) },
   };
-  return write === undefined ? pino(options) : pino(options, { write });
+  return guarded(write === undefined ? pino(options) : pino(options, { write }));
+}
+
+/** Facts and words pass here and nowhere else on their way out. */
+function guarded(logger: PinoLogger): Logger {
+  const at = (name: "debug" | "info" | "warn" | "error") => (facts: object, message: string) => {
+    if (logger.isLevelEnabled(name)) logger[name](redact(facts) as object, redactText(message));
+  };
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    child: (facts) => guarded(logger.child(redact(facts) as object)),
+  };
 }

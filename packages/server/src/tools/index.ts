@@ -2,4 +2,4 @@
 export { argumentsHash, scopeOf, shownInput, toolAsks } from "./approval.ts";
 export { CallDenied, type CallResult, CallSuspended, callTool, checkInput, storable, storableJson } from "./call.ts";
 export { type PathStep, pathSteps, valuesAt } from "./input-path.ts";
-export { type LoadedTool, loadTools, ToolRegistry } from "./registry.ts";
+export { isSensitive, type LoadedTool, loadTools, ToolRegistry } from "./registry.ts";

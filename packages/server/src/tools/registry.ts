@@ -81,7 +81,7 @@ export class ToolRegistry {
         name,
         description: definition.description,
         effect: definition.effect,
-        sensitive: isSensitive(definition),
+        sensitive: isSensitive({ definition }),
         input_schema: inputSchema as ToolInfo["input_schema"],
       }));
   }
@@ -132,7 +132,8 @@ export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
   return new ToolRegistry(tools, source, agents);
 }
 
-const isSensitive = ({ sensitive = false }: ToolDefinition): boolean =>
+/** Whether what it is given, or some of it, is nobody's business but the model's. */
+export const isSensitive = ({ definition: { sensitive = false } }: Pick<LoadedTool, "definition">): boolean =>
   typeof sensitive === "boolean" ? sensitive : sensitive.length > 0;
 
 /** The same modules that the tools import; a file with an error is named where agents are loaded. */
