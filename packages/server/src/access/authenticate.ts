@@ -47,6 +47,8 @@ export class Authenticator {
   readonly #now: () => number;
   readonly #lastUsed: LastUsed;
   readonly #known = new Lru<string, { caller: Caller; readAtMs: number }>(CAPACITY);
+  /** Hashes of secrets that were good once. Says nothing of now: each use is looked at like any other. */
+  readonly #good = new Lru<string, true>(CAPACITY);
   readonly #reading = new Map<string, Promise<Caller>>();
   readonly #byToken: EpochCache<Caller>;
   readonly #unsubscribe: () => void;
@@ -86,10 +88,10 @@ export class Authenticator {
     return this.#callerOf(secret, findSession);
   }
 
-  /** Whether the token, or else the session, was good when it was last looked up: it is not being guessed. */
+  /** Whether the token, or else the session, was good when it was last looked up: nobody is guessing it. */
   remembers(authorizationHeader: string | undefined, session: string | undefined): boolean {
     const secret = authorizationHeader === undefined ? session : secretOf(authorizationHeader);
-    return secret !== undefined && this.#known.get(secretHash(secret)) !== undefined;
+    return secret !== undefined && this.#good.get(secretHash(secret)) !== undefined;
   }
 
   async #callerOf(secret: string, find: Find): Promise<Caller> {
@@ -182,7 +184,10 @@ export class Authenticator {
 
   async #read(hash: string, readAtMs: number, find: Find): Promise<Caller> {
     const generation = this.#generation;
-    const caller = toCaller(await find(this.#sql, hash));
+    const row = await find(this.#sql, hash);
+    this.#good.delete(hash);
+    const caller = toCaller(row);
+    this.#good.set(hash, true);
     // A wake-up while the read was under way may have meant exactly this caller.
     if (generation === this.#generation) this.#known.set(hash, { caller, readAtMs });
     return caller;
