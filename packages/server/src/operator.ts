@@ -16,7 +16,7 @@ import { type Rotation, rotateSecrets, SecretKeys, type SecretShelf } from "./se
 import { Database, type Sql } from "./storage/index.ts";
 
 /** Runs `work` on the database at `DATABASE_URL`. @throws an error with code `config` when it is not set */
-export async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
+async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
   const connectionString = process.env.DATABASE_URL;
   if (!connectionString) throw Object.assign(new Error("DATABASE_URL is missing"), { code: "config" });
   const database = new Database({ connectionString, poolSize: 2 });
