@@ -257,7 +257,7 @@ const candidates = statement(
        join document_passages p on p.organization_id = $1 and p.words @@ a.query and p.collection_id = any (a.ids)
       limit ${MAX_RANKED}
    )
-   select document_id, number, ts_rank(words, query, 1) as score
+   select document_id, number, ts_rank(words, query) as score
      from matching order by score desc, document_id, number limit $6`,
 );
 export type Candidate = { document_id: string; number: number; score: number };

@@ -4,11 +4,13 @@ import type { UserId } from "@callboard/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { makePdf, shown } from "../documents/fixture.ts";
-import { call } from "../endpoints/fixture.ts";
+import { call, eventually } from "../endpoints/fixture.ts";
+import { HttpClient } from "../testing/http-client.ts";
 import { callTool, say } from "../testing/scripted-model.ts";
 import { startTestServer, type TestServer } from "../testing/server.ts";
 
 let server: TestServer;
+let tries = 0;
 let ann: { userId: UserId; token: string };
 let ben: { userId: UserId; token: string };
 const canary = { payments: "heronpayments", devices: "ospreydevices", foreign: "foreignplover" };
@@ -34,6 +36,19 @@ beforeAll(async () => {
         input: z.strictObject({ query: z.string() }),
         output: z.array(z.string()),
         handle: async ({ input, documents }) => (await documents.search(input.query)).map(({ text }) => text),
+      }),
+      twice: defineEndpoint({
+        method: "POST",
+        mode: "polling",
+        input: z.strictObject({ query: z.string() }),
+        output: z.array(z.string()),
+        handle: async ({ input, documents, signal }) => {
+          tries++;
+          // The first process has this call under way when it stops.
+          if (tries === 1)
+            await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+          return (await documents.search(input.query)).map(({ text }) => text);
+        },
       }),
     },
   });
@@ -277,4 +292,32 @@ test("who leaves a group during a run has lost its documents at the next call", 
   expect(body.state).toBe("completed");
   expect(said[0]).toContain(canary.payments);
   expect(said[1]).toBe("[]");
+});
+
+test("a job and a run that another process goes on with are still their caller's", async () => {
+  server.model.script("custom", ({ toolResults }) =>
+    toolResults.length === 0
+      ? { steps: [{ delayMs: 300 }, ...(callTool("lookup", { query: "escalation code" }).steps ?? [])] }
+      : say(toolResults.join()),
+  );
+  const job = await call(server, "twice", { query: "escalation code" }, { token: ben.token });
+  const run = await server
+    .client(ben.token)
+    .post("/agents/custom/runs", { input: { type: "user.message", text: "?" } });
+  await eventually(() => tries === 1);
+  const other = await server.second();
+  await server.stopApp();
+  const client = new HttpClient(other.baseUrl, { token: ben.token });
+  const wait = { headers: { prefer: "wait=30" } };
+  const [ended, completed] = [
+    await client.get(`/jobs/${job.body.job_id}`, wait),
+    await client.get(`/runs/${run.body.id}`, wait),
+  ];
+  await other.stop();
+  expect([tries, ended.body.state, completed.body.attempt > 1]).toEqual([2, "completed", true]);
+  for (const { text } of [ended, completed]) {
+    expect(text).toContain(canary.devices);
+    expect(text).not.toContain(canary.payments);
+    expect(text).not.toContain(canary.foreign);
+  }
 });
