@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { defineEndpoint, defineTool } from "@callboard/kit";
-import type { Role, UserId } from "@callboard/protocol";
+import { type Role, scopes as scopeNames, type UserId } from "@callboard/protocol";
 import { z } from "zod";
 import { Browser } from "../../packages/server/src/testing/browser.ts";
 import type { Answer, HttpClient } from "../../packages/server/src/testing/http-client.ts";
@@ -17,7 +17,7 @@ export type Anything = any;
 
 /** Who has no rights at all, and why. */
 export const strangers = ["none", "garbage", "expired", "revoked", "suspended"] as const;
-/** Who is somebody. `foreign` is the owner of the other house; `session` is the member through a cookie. */
+/** Who is somebody. `service` has the usual scopes, `scoped` all of them, `bystander` no agents. `foreign` is the owner of the other house; `session` is the member through a cookie. */
 export const known = [
   "narrow",
   "guest",
@@ -27,6 +27,7 @@ export const known = [
   "admin",
   "owner",
   "service",
+  "scoped",
   "bystander",
   "foreign",
 ] as const;
@@ -335,6 +336,10 @@ async function cast(server: TestServer, home: House, abroad: House) {
     await owner.post("/tokens", { kind: "service", label: home.canary, agent_ids, may_attribute: true, scopes }),
   );
   const service = bearer("service", home, ofService.secret, null, ofService.token.id);
+  const ofScoped = must(
+    await owner.post("/tokens", { kind: "service", label: home.canary, agent_ids, scopes: [...scopeNames] }),
+  );
+  const scoped = bearer("scoped", home, ofScoped.secret, null, ofScoped.token.id);
   const ofBystander = must(await owner.post("/tokens", { kind: "service", label: home.canary, scopes }));
   const bystander = bearer("bystander", home, ofBystander.secret, null, ofBystander.token.id);
   const foreignId = must(await abroad.owner.get("/me")).token_id as string;
@@ -359,6 +364,7 @@ async function cast(server: TestServer, home: House, abroad: House) {
     admin: admin.works,
     owner: () => worksOf(server, home, boss.client, boss.token, `${home.canary}-OWNER`),
     service: () => worksOf(server, home, service.client, service.token, `${home.canary}-SERVICE`),
+    scoped: () => worksOf(server, home, scoped.client, scoped.token, `${home.canary}-SCOPED`),
     foreign: () => worksOf(server, abroad, foreign.client, foreign.token, abroad.canary),
     attributed: () =>
       worksOf(server, home, attributed.client, attributed.token, `${home.canary}-ATTRIBUTED`, {
@@ -386,6 +392,7 @@ async function cast(server: TestServer, home: House, abroad: House) {
     admin,
     owner: boss,
     service,
+    scoped,
     bystander,
     foreign,
   };

@@ -41,6 +41,8 @@ export type Rule = {
 
 const admins: readonly KnownName[] = ["admin", "owner", "foreign"];
 const isAdmin = (caller: KnownName) => admins.includes(caller);
+const isOwner = (caller: KnownName) => caller === "owner" || caller === "foreign";
+const serves = (caller: KnownName) => caller === "service" || caller === "scoped";
 const isElsewhere = (target: Target) => target === "foreign" || target === "absent" || target === "malformed";
 
 // Work: threads, runs, events, files, jobs
@@ -66,12 +68,12 @@ const sees = (caller: KnownName, target: Target): boolean => !isElsewhere(target
 const callAgent = (caller: KnownName, target: Target): Verdict => {
   if (!sees(caller, target)) return 404;
   if (caller === "guest") return 403;
-  if (target === "club") return caller === "owner" || caller === "foreign" || caller === "service" ? "pass" : 403;
+  if (target === "club") return isOwner(caller) || serves(caller) ? "pass" : 403;
   return "pass";
 };
 const readAgent = (caller: KnownName, target: Target): Verdict => {
   if (!sees(caller, target)) return 404;
-  return target === "open" || isAdmin(caller) || caller === "service" ? "pass" : 403;
+  return target === "open" || isAdmin(caller) || serves(caller) ? "pass" : 403;
 };
 const editAgent = (caller: KnownName, target: Target): Verdict => {
   if (!sees(caller, target)) return 404;
@@ -86,11 +88,11 @@ const agent = (may: Rule["may"], more: Partial<Rule> = {}): Rule => ({ kind: "ag
 const everybody: Rule = { kind: "nothing", may: () => "pass" };
 const noGuests: Rule = { kind: "nothing", may: (caller) => (caller === "guest" ? 403 : "pass") };
 const onlyAdmins: Rule = { kind: "nothing", may: (caller) => (isAdmin(caller) ? "pass" : 403) };
+const auditors: Rule = { kind: "nothing", may: (caller) => (isAdmin(caller) || caller === "scoped" ? "pass" : 403) };
 const manage = (caller: KnownName, target: Target): Verdict => {
   if (!isAdmin(caller)) return 403;
   return isElsewhere(target) ? 404 : "pass";
 };
-const isOwner = (caller: KnownName) => caller === "owner" || caller === "foreign";
 /** Who lets people in decides who is who: that is for owners alone. */
 const onlyOwners: Rule = { kind: "nothing", may: (caller) => (isOwner(caller) ? "pass" : 403) };
 const ownerManaged = (thing: OfHouse, more: Partial<Rule> = {}): Rule => ({
@@ -115,9 +117,12 @@ const token = (caller: KnownName, target: Target): Verdict | undefined => {
   if (isElsewhere(target)) return 404;
   return target === "own" || isAdmin(caller) ? "pass" : 404;
 };
+/** A service's own token is still needed by the others. */
+const endToken = (caller: KnownName, target: Target): Verdict | undefined =>
+  target === "own" && serves(caller) ? undefined : token(caller, target);
 /** A personal token's secret is its person's: admins revoke it, and no more. */
 const rotate = (caller: KnownName, target: Target): Verdict | undefined =>
-  target === "colleague" && isAdmin(caller) ? 403 : token(caller, target);
+  target === "colleague" && isAdmin(caller) ? 403 : endToken(caller, target);
 
 /** A collection that was opened to nobody: for admins, and for the others it is not there. */
 const readDocuments = (thing: "collection" | "document"): Rule => ({
@@ -169,7 +174,7 @@ export const rules: Record<RouteName, Rule> = {
       // An agent's approvers are whom the run works for: admins see the question and may not answer it, and a
       // service asks in its own name without being anybody's person.
       if (target === "colleague" && isAdmin(caller)) return 403;
-      if (target === "own" && caller === "service") return 403;
+      if (target === "own" && serves(caller)) return 403;
       return write(caller, target);
     },
   },
@@ -218,9 +223,9 @@ export const rules: Record<RouteName, Rule> = {
   "groups.update": managed("group", { body: {} }),
   "groups.delete": managed("group", { consumes: true }),
 
-  "audit.list": onlyAdmins,
-  "audit.head": onlyAdmins,
-  "audit.verify": onlyAdmins,
+  "audit.list": auditors,
+  "audit.head": auditors,
+  "audit.verify": auditors,
   "budgets.list": onlyAdmins,
   "budgets.create": {
     ...onlyAdmins,
@@ -232,10 +237,14 @@ export const rules: Record<RouteName, Rule> = {
   "usage.calls": everybody,
 
   "tokens.list": everybody,
-  "tokens.create": { ...everybody, body: { label: "made by matrix" } },
+  "tokens.create": {
+    kind: "nothing",
+    may: (caller) => (serves(caller) ? 403 : "pass"),
+    body: { label: "made by matrix" },
+  },
   "tokens.update": { kind: "token", may: token, body: {} },
   "tokens.rotate": { kind: "token", may: rotate, body: {}, consumes: true },
-  "tokens.revoke": { kind: "token", may: token, consumes: true },
+  "tokens.revoke": { kind: "token", may: endToken, consumes: true },
 
   "session.signIn": open({ email: "nobody@example.com", password: PASSWORD }),
   "session.get": session(),
@@ -293,6 +302,6 @@ export const rules: Record<RouteName, Rule> = {
   "documents.search": { ...everybody, body: { query: "canary" } },
 };
 
-/** The scopes of a service token that names none of its own. */
+/** The scopes of a service token that names none. */
 export const serviceScopes = ["agents:read", "threads:read", "threads:write"];
 export const isService = (caller: CallerName): boolean => caller === "service" || caller === "bystander";
