@@ -258,4 +258,9 @@ const minimal: Record<string, unknown> = {
   "passwordLinks.create": { user_id: "user_01h455vb4pex5vsknk084sn02q" },
   "invitations.create": { email: `${unique("a")}@example.com` },
   "ssoConnections.update": {},
+  "collections.create": { slug: unique("a"), name: "A" },
+  "collections.update": {},
+  "collections.setAccess": { organization: false, users: [], groups: [], services: [] },
+  "documents.add": { name: "a.txt", text: "a" },
+  "documents.search": { query: "a" },
 };
