@@ -35,6 +35,8 @@ export type Call = {
   /** Under which the call's runs are found again; null for a call that is not repeated. */
   readonly jobId: JobId | null;
   readonly timeoutMs: number;
+  /** What the schema made of the request's input, where that is known already. */
+  readonly checked?: { readonly input: unknown };
   readonly signal: AbortSignal;
   /** Of the job whose status the handler tells; null for a call whose client waits. */
   readonly claim: Claim | null;

@@ -54,7 +54,7 @@ export async function answerCall(
   const relay = new StatusRelay(world, names, call.claim);
   world.loop.enter(endpoint.name);
   try {
-    const input = await checkInput(endpoint, request.input);
+    const { input } = call.checked ?? { input: await checkInput(endpoint, request.input) };
     stop.signal.throwIfAborted();
     const context = toContext(world, request, call, { input, signal: stop.signal, runs, relay, names });
     const { handle } = endpoint.definition;

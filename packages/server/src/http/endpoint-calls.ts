@@ -155,36 +155,37 @@ class EndpointCall {
     }
     callEndpoint(caller, name, definition.access);
     const request = await readRequest(this.#incoming, this.#params);
-    await checkInput(this.#endpoint, request.input);
+    const input = await checkInput(this.#endpoint, request.input);
     const parts = [this.#incoming.url ?? "", JSON.stringify(request.input ?? null)];
     const key = idempotencyKey(caller, `endpoints/${name}`, headers["idempotency-key"], parts);
     if (this.#endpoint.asJob) await this.#asJob(caller, request, key);
-    else if (key === null) this.#send(await this.#call(caller, request, null));
-    else await this.#once(caller, request, key);
+    else if (key === null) this.#send(await this.#call(caller, request, input, null));
+    else await this.#once(caller, request, input, key);
   }
 
   // Sync
 
-  #call(caller: Caller, request: CallRequest, jobId: JobId | null): Promise<Outcome> {
+  #call(caller: Caller, request: CallRequest, input: unknown, jobId: JobId | null): Promise<Outcome> {
     const { world, stopping } = this.#deps;
     return answerCall(world, this.#endpoint, request, {
       caller,
       requestId: this.#requestId,
       jobId,
       timeoutMs: this.#endpoint.timeoutMs,
+      checked: { input },
       signal: AbortSignal.any([this.#clientLeft(), stopping]),
       claim: null, // a client that waits for the answer has no place for a status
     });
   }
 
   /** A call with a key: what its first request was answered, or the call itself. */
-  async #once(caller: Caller, request: CallRequest, key: IdempotencyKey): Promise<void> {
+  async #once(caller: Caller, request: CallRequest, input: unknown, key: IdempotencyKey): Promise<void> {
     const { database } = this.#deps.world;
     const held = await this.#hold(caller, request, key);
     if (held === undefined) return;
     let outcome: Outcome | undefined;
     try {
-      outcome = await this.#call(caller, request, toJob(held).job_id);
+      outcome = await this.#call(caller, request, input, toJob(held).job_id);
     } finally {
       const kept = outcome === undefined || this.#outgoing.destroyed ? undefined : toKept(outcome);
       await database.tenant(scopeOf(caller), async (tx) => {

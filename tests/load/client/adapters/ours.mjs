@@ -51,6 +51,7 @@ export default {
       await new Promise((r) => setTimeout(r, 20));
     }
   },
+  cancel: (ctx, id) => ctx.req("DELETE", `/api/v1/jobs/${id}`),
   poll: (ctx, id) => ctx.req("GET", `/api/v1/jobs/${id}?wait=60`),
   async stream(ctx, a, onToken, hooks) {
     await follow(
