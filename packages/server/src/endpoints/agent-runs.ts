@@ -52,9 +52,11 @@ export class AgentRuns {
   readonly #world: EndpointWorld;
   readonly #call: Call;
   readonly #ended = new AbortController();
-  readonly #stop: AbortSignal;
-  readonly #pending = new Set<Promise<unknown>>();
-  readonly #underWay = new Set<RunPlace>();
+  readonly #signal: AbortSignal;
+  #stopped: AbortSignal | undefined;
+  /** Few or none, and arrays cost nothing while they are empty. */
+  #pending: Array<Promise<unknown>> = [];
+  #underWay: RunPlace[] = [];
   #caller: Caller;
   #count = 0;
 
@@ -63,7 +65,7 @@ export class AgentRuns {
     this.#world = world;
     this.#call = call;
     this.#caller = call.caller;
-    this.#stop = AbortSignal.any([signal, this.#ended.signal]);
+    this.#signal = signal;
   }
 
   /** `runAgent` of the handler. */
@@ -95,14 +97,18 @@ export class AgentRuns {
   ): Promise<FinishedRun<Output>> {
     const number = ++this.#count;
     const work = (async () => this.#run(toStarter(), schema, signal, number))();
-    this.#pending.add(work);
+    this.#pending.push(work);
     const settled = work.then(
       (run) => run as FinishedRun<Output>,
       // A handler that is over hears nothing more: a rejection nobody waits for would end the process.
       (error) => (this.#ended.signal.aborted ? new Promise<never>(() => {}) : Promise.reject(error)),
     );
     settled.catch(() => {});
-    work.catch(() => {}).finally(() => this.#pending.delete(work));
+    work
+      .catch(() => {})
+      .finally(() => {
+        this.#pending = this.#pending.filter((one) => one !== work);
+      });
     return settled;
   }
 
@@ -114,7 +120,7 @@ export class AgentRuns {
 
   /** The runs that are waited for now. */
   underWay(): RunPlace[] {
-    return [...this.#underWay];
+    return this.#underWay.slice();
   }
 
   async #run(
@@ -129,6 +135,12 @@ export class AgentRuns {
     if (isTerminal(run.state)) return toFinished(run, schema);
     if (!(stop.reason instanceof CallMoved)) await cancel(this.#world, this.#caller.organizationId, run);
     throw stop.reason;
+  }
+
+  /** Aborted when the call is to stop or is over. */
+  get #stop(): AbortSignal {
+    this.#stopped ??= AbortSignal.any([this.#signal, this.#ended.signal]);
+    return this.#stopped;
   }
 
   get #place() {
@@ -173,7 +185,7 @@ export class AgentRuns {
       thread_id: toUuid(run.thread_id),
       id: toUuid(run.id),
     };
-    this.#underWay.add(place);
+    this.#underWay.push(place);
     let now = run;
     while (!isTerminal(now.state) && !stop.aborted) {
       try {
@@ -185,7 +197,7 @@ export class AgentRuns {
         await sleep(AGAIN_MS);
       }
     }
-    this.#underWay.delete(place);
+    this.#underWay = this.#underWay.filter((one) => one !== place);
     return now;
   }
 }

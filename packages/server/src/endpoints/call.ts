@@ -48,8 +48,9 @@ export async function answerCall(
   const onAbort = () => stop.abort(call.signal.reason);
   if (call.signal.aborted) onAbort();
   call.signal.addEventListener("abort", onAbort, { once: true });
-  const tooLate = new CallboardError("endpoint_timeout", `the endpoint did not answer within ${call.timeoutMs} ms`);
-  const timer = setTimeout(() => stop.abort(tooLate), call.timeoutMs);
+  const tooLate = () =>
+    new CallboardError("endpoint_timeout", `the endpoint did not answer within ${call.timeoutMs} ms`);
+  const timer = setTimeout(() => stop.abort(tooLate()), call.timeoutMs);
   const runs = new AgentRuns(world, call, stop.signal);
   const relay = new StatusRelay(world, names, call.claim);
   world.loop.enter(endpoint.name);
@@ -90,10 +91,24 @@ function toContext(
   call: Call,
   { input, signal, runs, relay, names }: Parts,
 ): EndpointContext<unknown> {
+  let headers: Headers | undefined;
+  let query: URLSearchParams | undefined;
+  let documents: EndpointContext<unknown>["documents"] | undefined;
+  // Made when they are asked for: most handlers look at none of them, and a job keeps what it has for hours.
   return Object.freeze({
     input,
-    headers: new Headers(request.headers),
-    query: new URLSearchParams(request.query),
+    get headers() {
+      headers ??= new Headers(request.headers);
+      return headers;
+    },
+    get query() {
+      query ??= new URLSearchParams(request.query);
+      return query;
+    },
+    get documents() {
+      documents ??= documentsFor(database, scopeOf(call.caller), call.caller.scopes);
+      return documents;
+    },
     params: Object.freeze({ ...request.params }),
     caller: endpointCaller(call.caller),
     signal,
@@ -101,7 +116,6 @@ function toContext(
       info: (message: string, facts?: object) => log.info({ ...names, facts }, message),
       warn: (message: string, facts?: object) => log.warn({ ...names, facts }, message),
     },
-    documents: documentsFor(database, scopeOf(call.caller), call.caller.scopes),
     runAgent: runs.run,
     runAdHoc: runs.runAdHoc,
     relayStatus: (text: string, more?: { progress?: number; data?: Json }) =>

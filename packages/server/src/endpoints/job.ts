@@ -18,7 +18,7 @@ export const RESULT_MS = 3_600_000;
 /** Claims whose process died, after which a job is given up. */
 export const MAX_CRASHES = 3;
 
-/** A row of `jobs`. */
+/** A row of `jobs`, as far as those need it who read it: there may be thousands. */
 export type JobRow = {
   organization_id: string;
   id: string;
@@ -26,7 +26,8 @@ export type JobRow = {
   created_by_kind: "user" | "service";
   created_by_id: string;
   token_id: string;
-  request: StoredRequest;
+  /** Of the request's URL. */
+  path: string;
   state: JobState;
   status: JobStatus | null;
   result: string | null;
@@ -43,6 +44,9 @@ export type JobRow = {
   /** Milliseconds without a reader after which the job is canceled; null for never. */
   abandon_after_ms: number | null;
 };
+
+/** A job somebody works on: with what was asked, which nobody else needs in memory. */
+export type ClaimedJob = JobRow & { request: StoredRequest };
 
 export const jobIdOf = (row: Pick<JobRow, "id">): JobId => fromUuid("job", row.id);
 export const organizationOf = (row: Pick<JobRow, "organization_id">): OrganizationId =>
@@ -64,7 +68,7 @@ export const lastSeqOf = (row: Pick<JobRow, "state" | "last_seq">): number =>
 export function toJob(row: JobRow): Job {
   return {
     job_id: jobIdOf(row),
-    endpoint: row.request.path,
+    endpoint: row.path,
     state: row.state,
     status: row.status,
     created_by: { kind: row.created_by_kind, id: creatorOf(row) },

@@ -17,7 +17,7 @@ import { CallMoved, type CallRequest, type EndpointWorld, type Outcome } from ".
 import { answerCall } from "./call.ts";
 import { JobFollower, type JobReader } from "./follow.ts";
 import { openHeaders, sealHeaders } from "./headers.ts";
-import { creatorOf, type JobRow, jobIdOf, MAX_CRASHES, organizationOf, tokenOf } from "./job.ts";
+import { type ClaimedJob, creatorOf, type JobRow, jobIdOf, MAX_CRASHES, organizationOf, tokenOf } from "./job.ts";
 import type { LoadedEndpoint } from "./load.ts";
 import { toRefusal } from "./refusal.ts";
 import {
@@ -57,7 +57,7 @@ const canceled: JobError = {
 };
 const abandoned = toRefusal(new CallboardError("job_abandoned")) as JobError;
 
-type Work = { row: JobRow; worker: string; abort: AbortController; done: Promise<void> };
+type Work = { row: ClaimedJob; worker: string; abort: AbortController; done: Promise<void> };
 
 export type JobRequest = {
   id: string;
@@ -260,7 +260,7 @@ export class Jobs {
     }
   }
 
-  #work(row: JobRow, worker: string): void {
+  #work(row: ClaimedJob, worker: string): void {
     this.#works.get(row.id)?.abort.abort(new CallMoved()); // an earlier claim, lost and had again
     const abort = new AbortController();
     const done = this.#answer(row, abort.signal)
@@ -271,7 +271,7 @@ export class Jobs {
     this.#works.set(row.id, { row, worker, abort, done });
   }
 
-  async #answer(row: JobRow, signal: AbortSignal): Promise<void> {
+  async #answer(row: ClaimedJob, signal: AbortSignal): Promise<void> {
     try {
       const outcome = await this.#call(row, signal);
       await this.#finish(row, outcome, signal);
@@ -283,7 +283,7 @@ export class Jobs {
     }
   }
 
-  async #call(row: JobRow, signal: AbortSignal): Promise<Outcome> {
+  async #call(row: ClaimedJob, signal: AbortSignal): Promise<Outcome> {
     const failed = (error: CallboardError): Outcome => ({ ok: false, refusal: toRefusal(error) as JobError });
     if (row.crashes >= MAX_CRASHES) {
       const { summary: message, retryable } = runErrorCatalogue.crash_loop;

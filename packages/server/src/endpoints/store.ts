@@ -1,9 +1,9 @@
 /** SQL of jobs. Times are the database's. */
 import type { JobError, JobEventType, JobState, JobStatus } from "@callboard/protocol";
 import { type Sql, statement } from "../storage/index.ts";
-import { type JobRow, RESULT_MS } from "./job.ts";
+import { type ClaimedJob, type JobRow, RESULT_MS } from "./job.ts";
 
-const columns = `j.organization_id, j.id, j.endpoint, j.created_by_kind, j.created_by_id, j.token_id, j.request, j.state,
+const columns = `j.organization_id, j.id, j.endpoint, j.created_by_kind, j.created_by_id, j.token_id, j.request ->> 'path' as path, j.state,
   j.status, j.result, j.error, j.attempt, j.crashes,
   (extract(epoch from j.deadline_at - now()) * 1000)::bigint as left_ms,
   j.created_at, j.started_at, j.ended_at, j.expires_at, j.last_seq, j.abandon_after_ms`;
@@ -100,15 +100,15 @@ const claim = statement(
       set state = 'running', lease_owner = $1, attempt = j.attempt + 1, started_at = coalesce(j.started_at, now()),
           crashes = j.crashes + case when free.state = 'running' then 1 else 0 end, last_seq = j.last_seq + 1
      from free where j.organization_id = free.organization_id and j.id = free.id
-   returning ${columns}),
+   returning ${columns}, j.request),
    noted as (
      insert into job_events (organization_id, job_id, seq, type, data, created_at)
      select organization_id, id, last_seq, 'job.started', '{"attempt":' || attempt || '}', now() from claimed)
    select * from claimed`, // jobs_open
 );
 /** Queued jobs, and those whose process is gone. @param endpoints names that this process knows */
-export function claimJobs(sql: Sql, owner: string, limit: number, endpoints: readonly string[]): Promise<JobRow[]> {
-  return sql.rows<JobRow>(claim, [owner, limit, endpoints]);
+export function claimJobs(sql: Sql, owner: string, limit: number, endpoints: readonly string[]): Promise<ClaimedJob[]> {
+  return sql.rows<ClaimedJob>(claim, [owner, limit, endpoints]);
 }
 
 const takeOver = statement(
