@@ -39,6 +39,7 @@ const endpoints = {
   model: ask("slow"),
   tool: ask("tool-user"),
   permission: ask("careful"),
+  "sub-agent": ask("planner"),
 };
 
 const tools = {
@@ -66,6 +67,7 @@ beforeAll(async () => {
       echo: { name: "Echo" },
       slow: { name: "Slow" },
       "tool-user": { name: "Tool user", tools: ["deaf"] },
+      planner: { name: "Planner", agents: ["slow"] },
       careful: { name: "Careful", tools: [{ name: "look", approval: "always" }] },
     },
     tools,
@@ -74,6 +76,7 @@ beforeAll(async () => {
   });
   server.model.script("slow", () => ({ steps: [{ text: "so " }, "endless"] }));
   server.model.script("tool-user", ({ index }) => (index % 2 === 0 ? callTool("deaf") : say("done")));
+  server.model.script("planner", () => callTool("agent_slow", { message: "go on" }));
   server.model.script("careful", () => callTool("look"));
 });
 afterAll(() => server.stop());
@@ -155,6 +158,26 @@ describe("a client that leaves", { timeout: 10_000 }, () => {
     await toolDone.promise;
     await endsCanceled("tool-user");
     expect(server.model.calls("tool-user")).toHaveLength(1);
+  });
+
+  test("in a sub-agent: both runs end, and the provider's connection is closed", async () => {
+    const before = server.model.calls("slow").length;
+    const { leave } = begin("sub-agent");
+    await eventually(() => server.model.calls("slow").length > before);
+    const thread = await threadOf("planner");
+    const parent = (await server.client().get(`/runs?thread_id=${thread}`)).body.data[0].id;
+    await leave();
+    await server.model.calls("slow").at(-1)?.left;
+    const tree = async () => (await server.client().get(`/runs/${parent}/tree`)).body;
+    await eventually(async () => {
+      const { run, children } = await tree();
+      return run.state === "canceled" && children[0].run.state === "canceled";
+    });
+    const { run, children } = await tree();
+    const logs = [await logOf(run.thread_id), await logOf(children[0].run.thread_id)];
+    for (const events of logs) expect(events.at(-1)?.type).toBe("run.canceled");
+    await sleep(150);
+    expect([await logOf(run.thread_id), await logOf(children[0].run.thread_id)]).toEqual(logs);
   });
 
   test("while a person is asked for permission", async () => {
