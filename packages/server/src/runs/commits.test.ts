@@ -156,6 +156,22 @@ describe("changes of many runs", () => {
     expect(await world.runOf(claim.key.runId)).toMatchObject({ state: "running", input_tokens: 5, cost_micros: 9 });
     expect(await textsOf(claim)).toEqual(["a"]);
   });
+
+  test("a call whose input is null is written as that", async () => {
+    const claim = await begin();
+    const call = { id: randomUUID(), step: 0, position: 0, modelCallId: "c1", tool: "refund", input: null };
+    const asked = world.question(newId("permission"), fromUuid("call", call.id), { input: null });
+    const written = await write(claim, {
+      events: [],
+      steps: [step(0)],
+      calls: [{ ...call, effect: "once", state: "waiting", at: null, outputText: null }],
+      permissions: [asked],
+    });
+    expect(written.kind).toBe("committed");
+    const { organization, run } = claim.key;
+    expect(await callsOf(world.database, organization, [run])).toMatchObject([{ id: call.id, input: null }]);
+    expect(await permissionsOf(world.database, organization, run)).toMatchObject([{ id: asked.id, input: null }]);
+  });
 });
 
 describe("the fence (C1)", () => {

@@ -98,10 +98,11 @@ const admitted = `held as materialized (
      select i.* from items i
       where i.ep is null or exists (select from held h where h.id = i.o and h.access_epoch = i.ep)),
    `;
+/** A JSON null arrives as no value: a model may call a tool with it. */
 const callsOfStep = `calls_written as (
      insert into tool_calls (organization_id, run_id, step, position, id, model_call_id, tool, input, effect, state,
        started_at, output_text, ended_at)
-     select m.o, m.r, c.st, c.po, c.id, c.mc, c.tn, c.ip, c.ef, c.s, c.at, c.ox, case when c.ox is not null then c.at end
+     select m.o, m.r, c.st, c.po, c.id, c.mc, c.tn, coalesce(c.ip, 'null'), c.ef, c.s, c.at, c.ox, case when c.ox is not null then c.at end
        from moved m cross join lateral json_to_recordset(m.ca) as c(
               st int, po int, id uuid, mc text, tn text, ip json, ef text, s text, at timestamptz, ox text)),
    calls_changed as (
@@ -116,7 +117,7 @@ const callsOfStep = `calls_written as (
      insert into permissions (organization_id, id, thread_id, run_id, call_id, agent_id, agent_name, agent_version,
        reason, tool, input, arguments_hash, scope, approvers, not_requester, on_expiry, requester_user_id,
        requester_token_id, state, expires_at, created_at)
-     select m.o, p.id, m.t, m.r, p.ca, p.ag, p.an, p.av, p.rn, p.tn, p.ip, decode(p.ah, 'hex'), p.sc, p.ap, p.nr, p.oe,
+     select m.o, p.id, m.t, m.r, p.ca, p.ag, p.an, p.av, p.rn, p.tn, coalesce(p.ip, 'null'), decode(p.ah, 'hex'), p.sc, p.ap, p.nr, p.oe,
             p.ru, p.rt, 'pending', p.ex, p.at
        from moved m cross join lateral json_to_recordset(m.pe) as p(
               id uuid, ca uuid, ag uuid, an text, av int, rn text, tn text, ip json, ah text, sc text, ap text[],
