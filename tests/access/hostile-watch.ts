@@ -6,12 +6,12 @@ type Row = Record<string, Anything>;
 type Snapshot = Map<string, Map<string, Row>>;
 const text = (sql: string) => ({ name: "", text: sql });
 
-/** Every row of every table that has a tenant. When a token was last used is no act. */
+/** Every row of every table that has a tenant. When a token was last used, and how full its bucket is, are no acts. */
 export async function snapshot({ server }: World): Promise<Snapshot> {
   const { database } = server.app;
   const tables = await database.rows<{ name: string }>(
     text(`select c.relname as name from pg_class c
-           where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+           where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname <> 'rate_buckets'
              and (c.relname in ('organizations', 'users')
                   or exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'organization_id'
                                                           and not a.attisdropped)) order by 1`),

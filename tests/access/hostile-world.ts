@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { defineEndpoint, defineTool, type ToolCaller } from "@callboard/kit";
 import type { Scope, UserId } from "@callboard/protocol";
 import { z } from "zod";
-import { SecretKeys } from "../../packages/server/src/models/index.ts";
+import { SecretKeys } from "../../packages/server/src/secrets/index.ts";
 import { Browser } from "../../packages/server/src/testing/browser.ts";
 import type { Answer, HttpClient } from "../../packages/server/src/testing/http-client.ts";
 import { callTool, say } from "../../packages/server/src/testing/scripted-model.ts";

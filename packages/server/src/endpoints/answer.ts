@@ -1,6 +1,7 @@
 /** What a handler answered, as JSON text that fits its endpoint's schema. */
 import { issuePath, type StandardSchema } from "@callboard/kit";
 import { CallboardError } from "@callboard/protocol";
+import { isDeepJson, MAX_JSON_DEPTH } from "../storage/index.ts";
 import { storableJson } from "../tools/index.ts";
 import type { LoadedEndpoint } from "./load.ts";
 
@@ -22,6 +23,7 @@ export async function toText(endpoint: LoadedEndpoint, answer: unknown): Promise
   if (text.length > MAX_ANSWER_CHARS) {
     throw unusable(`the answer has ${text.length} characters; at most ${MAX_ANSWER_CHARS} are accepted`);
   }
+  if (isDeepJson(text)) throw unusable(`the answer is nested deeper than ${MAX_JSON_DEPTH} levels`);
   return storableJson(text);
 }
 

@@ -2,6 +2,7 @@
 import type { JobStatus, Json } from "@callboard/protocol";
 import { errorFacts } from "../log/index.ts";
 import { keyOf, noteOnRun, type RunRow } from "../runs/index.ts";
+import { isDeepJson, MAX_JSON_DEPTH } from "../storage/index.ts";
 import { storable, storableJson } from "../tools/index.ts";
 import type { EndpointWorld } from "./asked.ts";
 import { type Claim, sayStatus } from "./store.ts";
@@ -97,5 +98,6 @@ function toData(data: unknown): Json {
   if (json.length > MAX_DATA_CHARS) {
     throw new TypeError(`relayStatus: data has ${json.length} characters; at most ${MAX_DATA_CHARS} are kept`);
   }
+  if (isDeepJson(json)) throw new TypeError(`relayStatus: data is nested deeper than ${MAX_JSON_DEPTH} levels`);
   return JSON.parse(storableJson(json)) as Json;
 }

@@ -2,6 +2,7 @@
 import { type MessageId, newId } from "@callboard/protocol";
 import type { NewEvent } from "../events/index.ts";
 import type { AssistantPart, ModelEnd, ModelPart } from "../models/index.ts";
+import { isDeepJson } from "../storage/index.ts";
 import { storable, storableJson } from "../tools/index.ts";
 import { Deltas } from "./deltas.ts";
 import type { Wheel } from "./wheel.ts";
@@ -112,8 +113,9 @@ function withData(part: AssistantPart, providerData: AssistantPart["providerData
   return providerData === undefined ? part : { ...part, providerData };
 }
 
-/** JSON as the model wrote it; a text that is not JSON stays a text, which no tool's schema accepts as an object. */
+/** JSON as the model wrote it; a text that is not JSON, or nested too deep, stays a text, which no tool's schema accepts as an object. */
 function parseInput(text: string): Extract<AssistantPart, { type: "tool_call" }>["input"] {
+  if (isDeepJson(text)) return storable(text);
   try {
     return JSON.parse(storableJson(JSON.stringify(text.trim() === "" ? {} : JSON.parse(text))));
   } catch {

@@ -23,6 +23,7 @@ describe("an answer that must fit a schema", () => {
     ["words", "Yes, of course!", /is not JSON/],
     ["nothing", "", /is not JSON/],
     ["JSON with words around it", `Here: ${JSON.stringify(good)}`, /is not JSON/],
+    ["nested without end", '{"a":'.repeat(100_000), /deeper than 200 levels/],
     ["a missing field", "{}", /verdict/],
     ["a wrong value", '{"verdict":"maybe"}', /verdict/],
     ["a field too many", '{"verdict":"no","mood":"good"}', /mood|additional/],

@@ -1,6 +1,7 @@
 /** Answers that must fit a schema: found in the model's text, checked, and said back when they do not fit. */
 import type { Json } from "@callboard/protocol";
 import { type OutputSchema, outputProblems } from "../agents/index.ts";
+import { isDeepJson, MAX_JSON_DEPTH } from "../storage/index.ts";
 
 /** How often a wrong answer is sent back. */
 export const MAX_REPAIRS = 2;
@@ -14,9 +15,11 @@ export type OutputCheck = { ok: true; output: Json } | { ok: false; problem: str
 /** Reads the answer as JSON, with or without a code fence around it, and checks it. */
 export function checkOutput(schema: OutputSchema, text: string): OutputCheck {
   const fenced = /^\s*```(?:json)?\s*\n([\s\S]*?)\n?\s*```\s*$/.exec(text);
+  const json = fenced?.[1] ?? text;
+  if (isDeepJson(json)) return { ok: false, problem: `it is nested deeper than ${MAX_JSON_DEPTH} levels` };
   let output: Json;
   try {
-    output = JSON.parse(fenced?.[1] ?? text) as Json;
+    output = JSON.parse(json) as Json;
   } catch (error) {
     return { ok: false, problem: `the answer is not JSON: ${error instanceof Error ? error.message : String(error)}` };
   }

@@ -3,6 +3,7 @@ import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import { CallboardError } from "@callboard/protocol";
 import { requireStorable } from "../access/index.ts";
+import { isDeepJson, MAX_JSON_DEPTH } from "../storage/index.ts";
 
 /** Bytes of a JSON body. */
 export const MAX_JSON_BYTES = 4 * 1024 * 1024;
@@ -44,27 +45,6 @@ export function readBody(incoming: IncomingMessage, maxBytes: number): Promise<B
 const tooLarge = (maxBytes: number) =>
   new CallboardError("body_too_large", `the body is larger than ${maxBytes} bytes`, { max_bytes: maxBytes });
 
-/** Levels of lists and objects in a body. What looks through it afterwards calls itself once a level. */
-const MAX_DEPTH = 200;
-
-const [QUOTE, BACKSLASH, BRACKET, BRACE] = [0x22, 0x5c, 0x5b, 0x7b];
-
-/** Whether JSON text opens more than `MAX_DEPTH` lists and objects at once. */
-function isDeep(text: string): boolean {
-  let depth = 0;
-  let isText = false;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (isText) {
-      if (code === BACKSLASH) at++;
-      else if (code === QUOTE) isText = false;
-    } else if (code === QUOTE) isText = true;
-    else if (code === BRACKET || code === BRACE) {
-      if (++depth > MAX_DEPTH) return true;
-    } else if (code === BRACKET + 2 || code === BRACE + 2) depth--;
-  }
-  return false;
-}
 /**
  * JSON text → value.
  *
@@ -74,8 +54,8 @@ export function parseJson(bytes: Buffer): unknown {
   // Decoding would put replacement characters where the wrong bytes are, and nobody would notice.
   if (!isUtf8(bytes)) throw new CallboardError("bad_json", "the body is not JSON: its text is not UTF-8");
   const text = bytes.toString("utf8");
-  if (isDeep(text)) {
-    throw new CallboardError("bad_json", `the body is nested deeper than ${MAX_DEPTH} levels`);
+  if (isDeepJson(text)) {
+    throw new CallboardError("bad_json", `the body is nested deeper than ${MAX_JSON_DEPTH} levels`);
   }
   let value: unknown;
   try {

@@ -10,6 +10,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Json } from "@callboard/protocol";
+import { isDeepJson } from "../storage/index.ts";
 import type { ChatCallData, ChatThinkingData } from "./chat-request.ts";
 import { badResponse, statusError } from "./errors.ts";
 import { type FinishReason, type ModelEnd, ModelError, type ModelPart, type ModelUsage } from "./model.ts";
@@ -75,6 +76,7 @@ export class ChatStream {
    * @throws ModelError
    */
   take(json: string): void {
+    if (isDeepJson(json)) throw badResponse("the model's provider sent JSON that is nested too deep");
     let chunk: WireChunk;
     try {
       chunk = JSON.parse(json) as WireChunk;

@@ -13,6 +13,7 @@ export {
   toRefusal,
 } from "./database.ts";
 export { embeddedUrl, startPostgres } from "./embedded.ts";
+export { isDeepJson, MAX_JSON_DEPTH } from "./json-depth.ts";
 export { Lane } from "./lane.ts";
 export { migrate } from "./migrate.ts";
 export { decodeCursor, encodeCursor, FIRST_UUID, LAST_UUID, toPage } from "./page.ts";

@@ -89,6 +89,12 @@ describe("what comes back", () => {
     });
   });
 
+  test("a result may be 200 levels deep and no deeper", async () => {
+    const nested = (levels: number) => JSON.parse("[".repeat(levels) + "]".repeat(levels));
+    expect(await call(() => nested(200))).toMatchObject({ outcome: "ok" });
+    for (const levels of [201, 100_000]) expect((await call(() => nested(levels))).outcome).toBe("error");
+  });
+
   test("a result is as its output schema gives it out, or an error", async () => {
     const output = schema(z.object({ id: z.string(), at: z.string().default("now") })) as never;
     expect(await call(() => ({ id: "a" }), { output })).toMatchObject({ output: { id: "a", at: "now" } });

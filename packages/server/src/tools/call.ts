@@ -4,6 +4,7 @@
  */
 import { issuePath, type SchemaIssue, type StandardSchema, type ToolContext } from "@callboard/kit";
 import type { Json, RunId } from "@callboard/protocol";
+import { isDeepJson, MAX_JSON_DEPTH } from "../storage/index.ts";
 import type { LoadedTool } from "./registry.ts";
 
 /** Characters of a result that the model reads and the ledger keeps. */
@@ -100,6 +101,9 @@ async function toResult(tool: LoadedTool, answer: unknown): Promise<CallResult> 
   if (json === undefined) return failed("the tool's answer is not JSON");
   if (json.length > MAX_OUTPUT_CHARS) {
     return failed(`the tool's answer has ${json.length} characters; at most ${MAX_OUTPUT_CHARS} are accepted`);
+  }
+  if (isDeepJson(json)) {
+    return failed(`the tool's answer is nested deeper than ${MAX_JSON_DEPTH} levels`);
   }
   const clean = storableJson(json);
   return {
