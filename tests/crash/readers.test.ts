@@ -80,8 +80,8 @@ test("a reader comes back to a process that was started anew", LONG, async () =>
 const SILENT_READERS = 12;
 const MESSAGES = size(20, 50);
 const MESSAGE_CHARS = 1_000_000;
-/** For all of them together. Holding what they do not read would take ten times as much. */
-const ALLOWED_BYTES = 96 * 1024 * 1024;
+/** For all of them together; what a process keeps uncollected varies. Holding what they do not read would take more. */
+const ALLOWED_BYTES = 160 * 1024 * 1024;
 
 test("readers that never read cost a bounded amount of memory and are cut in the end", LONG, async () => {
   const [read, written] = [fleet.server(0), fleet.server(1)];

@@ -5,7 +5,7 @@
  * audience, expiry, nonce, and the code's PKCE verifier. What its claims mean here is `joining.ts`.
  */
 import { CallboardError } from "@callboard/protocol";
-import * as oidc from "openid-client";
+import type * as oidc from "openid-client";
 import { Lru } from "../access/index.ts";
 import { AddressRefusedError, GuardedFetchError, guardedFetch } from "../net/index.ts";
 import type { SecretKeys } from "../secrets/index.ts";
@@ -45,6 +45,7 @@ export class Issuers {
 
   /** Where to send the browser. @throws sso_failed */
   async authorizationUrl(row: ConnectionRow, redirectUri: string, proofs: Proofs): Promise<string> {
+    const oidc = await library();
     const config = await this.#config(row);
     const challenge = await oidc.calculatePKCECodeChallenge(proofs.verifier);
     return oidc.buildAuthorizationUrl(config, {
@@ -64,6 +65,7 @@ export class Issuers {
    * @throws sso_refused when the issuer refused or its answer is not right, sso_failed when it cannot be asked
    */
   async claims(row: ConnectionRow, answer: URL, proofs: Proofs): Promise<Claims> {
+    const oidc = await library();
     const config = await this.#config(row);
     try {
       const tokens = await oidc.authorizationCodeGrant(config, answer, {
@@ -92,6 +94,7 @@ export class Issuers {
   }
 
   async #discover(row: ConnectionRow): Promise<oidc.Configuration> {
+    const oidc = await library();
     const secret = openSecret(this.#keys, row);
     const url = new URL(row.issuer);
     const insecure = this.#allowPrivate && url.protocol === "http:";
@@ -103,7 +106,7 @@ export class Issuers {
         timeout: TIMEOUT_MS / 1000,
       });
       const server = found.serverMetadata();
-      const config = new oidc.Configuration(server, row.client_id, undefined, clientAuth(secret, server));
+      const config = new oidc.Configuration(server, row.client_id, undefined, clientAuth(oidc, secret, server));
       config[oidc.customFetch] = this.#fetch;
       config.timeout = TIMEOUT_MS / 1000;
       for (const apply of execute) apply(config);
@@ -114,11 +117,18 @@ export class Issuers {
   }
 }
 
+/** Read when somebody signs in this way: a start of the server does not wait for it. */
+const library = () => import("openid-client");
+
 /** Source: OpenID Connect Discovery 1.0, section 3: basic where the issuer names no methods. */
-function clientAuth(secret: string | null, server: oidc.ServerMetadata): oidc.ClientAuth {
-  if (secret === null) return oidc.None();
+function clientAuth(
+  { None, ClientSecretBasic, ClientSecretPost }: typeof oidc,
+  secret: string | null,
+  server: oidc.ServerMetadata,
+): oidc.ClientAuth {
+  if (secret === null) return None();
   const methods = server.token_endpoint_auth_methods_supported ?? ["client_secret_basic"];
-  return methods.includes("client_secret_basic") ? oidc.ClientSecretBasic(secret) : oidc.ClientSecretPost(secret);
+  return methods.includes("client_secret_basic") ? ClientSecretBasic(secret) : ClientSecretPost(secret);
 }
 
 const lacks = (claims: Claims, { groups_claim }: ConnectionRow): boolean =>

@@ -6,11 +6,12 @@
  */
 
 import { CallboardError } from "@callboard/protocol";
-import { hash, verify } from "@node-rs/argon2";
 import { randomDigits } from "../access/index.ts";
 
 /** Source: OWASP Password Storage Cheat Sheet, Argon2id: 19 MiB, two passes, one lane. */
 export const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
+/** Read when the first password comes. */
+const argon2 = () => import("@node-rs/argon2");
 /** Of the four threads that also read files and look up names. */
 const AT_ONCE = 2;
 const WAITING = 64;
@@ -22,7 +23,7 @@ export class Passwords {
 
   /** The PHC string of a password. @throws unavailable when too many wait */
   hash(password: string): Promise<string> {
-    return this.#turn(() => hash(normal(password), parameters));
+    return this.#turn(async () => (await argon2()).hash(normal(password), parameters));
   }
 
   /**
@@ -32,9 +33,9 @@ export class Passwords {
    * @throws unavailable when too many wait
    */
   async verify(known: string | null, password: string): Promise<boolean> {
-    this.#decoy ??= hash(randomDigits(), parameters);
+    this.#decoy ??= argon2().then(({ hash }) => hash(randomDigits(), parameters));
     const against = known ?? (await this.#decoy);
-    const fits = await this.#turn(() => verify(against, normal(password)));
+    const fits = await this.#turn(async () => (await argon2()).verify(against, normal(password)));
     return fits && known !== null;
   }
 
