@@ -134,7 +134,12 @@ test("sensitive tools take and give secrets, and fail with them", async () => {
         ? callTool("open", { pin: failing, fails: true })
         : say("Done."),
   );
-  expect((await run("vault")).body).toMatchObject({ state: "completed" });
+  const { body } = await run("vault");
+  expect(body).toMatchObject({ state: "completed" });
+  // Who may read the transcript reads them there: the search below is for copies.
+  const quiet = new HttpClient(server.url, { token: canaries.get("owner-token") as string });
+  const { text } = await quiet.get(`/runs/${body.id}/transcript`);
+  for (const secret of [pin, `gold-${pin}`, failing]) expect(text).toContain(secret);
 });
 
 test("tokens, passwords and client secrets are made, sent and mistyped", async () => {
@@ -201,7 +206,7 @@ function found(haystack: string): string[] {
   });
 }
 
-/** Every row of every table as text, but the transcript's: what models and tools said is kept there on purpose. */
+/** Every row of every table as text. */
 async function dump(): Promise<Map<string, string>> {
   const db = new pg.Client({ connectionString: database.url });
   await db.connect();
@@ -248,12 +253,11 @@ test("none of them is in an answer or an event", async () => {
   expect(found(answers.join("\n"))).toEqual([]);
 });
 
-test("none of them is in the database, but what tools said in the transcript", async () => {
+test("none of them is in the database", async () => {
   const tables = await dump();
   expect(tables.size).toBeGreaterThan(25);
   const hits = [...tables].flatMap(([table, text]) => found(text).map((place) => `${table}: ${place}`));
-  const transcript = /^(steps|tool_calls): tool-/;
-  expect(hits.filter((hit) => !transcript.test(hit)).sort()).toEqual([]);
+  expect(hits.sort()).toEqual([]);
 });
 
 test("none of them is in the data folder", async () => {

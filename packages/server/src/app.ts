@@ -51,7 +51,7 @@ import {
   withPrices,
 } from "./models/index.ts";
 import { guardedFetch } from "./net/index.ts";
-import { secretShelves } from "./operator.ts";
+import { lastingSecrets } from "./operator.ts";
 import { RunCommits, RunsAtOnce, StartBatch, sweepDeltas } from "./runs/index.ts";
 import { countUnknown, SecretError, SecretKeys } from "./secrets/index.ts";
 import { Database, Lane, statement, Wakes } from "./storage/index.ts";
@@ -134,6 +134,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     lease: leaseLane,
     services: {
       database,
+      keys,
       feed,
       commits,
       authority: createAuthority({ sql: database, authenticator, agents: directory }),
@@ -189,6 +190,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     agents: directory,
     threads,
     refusals,
+    keys,
     host: engine,
     atOnce,
     batch,
@@ -199,7 +201,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       refuseProblems("raw", [...draftProblems(config, tools.names(), inputSchemaOf), ...models]);
     },
   };
-  const endpointWorld: EndpointWorld = { ...world, endpoints, keys, loop: new LoopWatch(log), log };
+  const endpointWorld: EndpointWorld = { ...world, endpoints, loop: new LoopWatch(log), log };
   const jobs = new Jobs({ world: endpointWorld, worker: () => engine.worker() });
   const site = new Site({ publicUrl: config.publicUrl, proxies: config.proxies });
   const identity: SsoWorld & { keys: SecretKeys } = {
@@ -267,14 +269,10 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     },
   };
 
-  const unknown = await countUnknown(database, keys, secretShelves);
-  if (unknown > 0) {
-    const help = "calls that need them fail until CALLBOARD_SECRET_KEY has their key again";
-    log.error({ unknown, key_ids: keys.ids }, `stored secrets are under a key that this server does not have: ${help}`);
-  }
   await wakes.start();
   await engine.start();
   jobs.start();
+  void warnOfUnknownKeys(database, keys, log);
   const timers = [setInterval(() => void feed.tick(), 1000), setInterval(() => void sweep(database, log), SWEEP_MS)];
 
   return {
@@ -317,6 +315,14 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       await database.close();
     },
   };
+}
+
+/** Not waited for: a server without a key serves what needs none. */
+async function warnOfUnknownKeys(database: Database, keys: SecretKeys, log: Logger): Promise<void> {
+  const unknown = await countUnknown(database, keys, lastingSecrets).catch(() => 0); // the database is away: others tell
+  if (unknown === 0) return;
+  const help = "calls that need them fail until CALLBOARD_SECRET_KEY has their key again";
+  log.error({ unknown, key_ids: keys.ids }, `stored secrets are under a key that this server does not have: ${help}`);
 }
 
 async function sweep(database: Database, log: Logger): Promise<void> {

@@ -12,6 +12,7 @@ import { answerSecrets } from "./calls/index.ts";
 import { jobSecrets } from "./endpoints/index.ts";
 import { ssoSecrets } from "./identity/index.ts";
 import { connectionSecrets } from "./models/index.ts";
+import { transcriptSecrets } from "./runs/index.ts";
 import { type Rotation, rotateSecrets, SecretKeys, type SecretShelf } from "./secrets/index.ts";
 import { Database, type Sql } from "./storage/index.ts";
 
@@ -75,8 +76,15 @@ async function chosen(sql: Sql, organization: string | undefined): Promise<Organ
   return [id];
 }
 
+/** Secrets that people entered and that stay. */
+export const lastingSecrets: readonly SecretShelf[] = [connectionSecrets, ssoSecrets];
 /** Every table that holds secrets. */
-export const secretShelves: readonly SecretShelf[] = [connectionSecrets, ssoSecrets, answerSecrets, jobSecrets];
+export const secretShelves: readonly SecretShelf[] = [
+  ...lastingSecrets,
+  answerSecrets,
+  jobSecrets,
+  ...transcriptSecrets,
+];
 
 /**
  * Puts every stored secret under the first key of `CALLBOARD_SECRET_KEY`; the others open what is there. May be

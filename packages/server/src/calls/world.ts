@@ -4,6 +4,7 @@ import type { Caller, Refusals } from "../access/index.ts";
 import type { AgentDirectory } from "../agents/index.ts";
 import type { Feed } from "../events/index.ts";
 import type { RunHost, RunsAtOnce, StartBatch } from "../runs/index.ts";
+import type { SecretKeys } from "../secrets/index.ts";
 import type { Database, Wakes } from "../storage/index.ts";
 import type { ThreadDirectory } from "../threads/index.ts";
 
@@ -14,6 +15,7 @@ export type CallWorld = {
   agents: AgentDirectory;
   threads: ThreadDirectory;
   refusals: Refusals;
+  keys: SecretKeys;
   host: RunHost;
   atOnce: RunsAtOnce;
   batch: StartBatch;

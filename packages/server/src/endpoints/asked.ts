@@ -3,7 +3,6 @@ import type { JobError, JobId, RequestId } from "@callboard/protocol";
 import type { Authenticator, Caller } from "../access/index.ts";
 import type { CallWorld } from "../calls/index.ts";
 import type { Logger } from "../log/index.ts";
-import type { SecretKeys } from "../secrets/index.ts";
 import type { LoopWatch } from "./loop-watch.ts";
 import type { EndpointRegistry } from "./registry.ts";
 import type { Claim } from "./store.ts";
@@ -11,7 +10,6 @@ import type { Claim } from "./store.ts";
 export type EndpointWorld = CallWorld & {
   authenticator: Authenticator;
   endpoints: EndpointRegistry;
-  keys: SecretKeys;
   loop: LoopWatch;
   log: Logger;
 };

@@ -105,7 +105,7 @@ test("a run that was cut off is told with what it had done and not read, each ca
   await working;
   await world.runs.send(claim.key.threadId, world.runs.message("second"));
   const next: Claim = world.runs.host.last();
-  const { conversation } = await readConversation(world.runs.database, next.row, () => undefined);
+  const { conversation } = await readConversation(world.runs.database, world.runs.keys, next.row, () => undefined);
   expect(conversation.messages).toMatchObject([
     { role: "user", content: [{ text: "first" }] },
     { role: "assistant", content: [{ tool: "look" }, { tool: "hang" }] },

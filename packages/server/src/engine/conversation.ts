@@ -4,6 +4,8 @@ import { findFile, readBytes } from "../files/index.ts";
 import type { AssistantPart, ModelMessage, UserPart } from "../models/index.ts";
 import {
   callsOf,
+  openCall,
+  openStep,
   type PastRun,
   pastRuns,
   type RunInput,
@@ -13,6 +15,7 @@ import {
   steeringAfter,
   stepsOf,
 } from "../runs/index.ts";
+import type { SecretKeys } from "../secrets/index.ts";
 import type { Sql } from "../storage/index.ts";
 
 /** Earlier runs of the thread that are told to the model. */
@@ -33,13 +36,15 @@ export type Conversation = {
  */
 export async function readConversation(
   sql: Sql,
+  keys: SecretKeys,
   row: RunRow,
   objection: (answer: string) => string | undefined,
 ): Promise<{ conversation: Conversation; steps: StoredStep[]; calls: StoredCall[] }> {
   const past = await pastRuns(sql, row.organization_id, row.thread_id, row.queued_seq, PAST_RUNS);
   const ids = [...past.map((run) => run.id), row.id];
-  const steps = group(await stepsOf(sql, row.organization_id, ids));
-  const calls = group(await callsOf(sql, row.organization_id, ids));
+  const { organization_id: organization } = row;
+  const steps = group((await stepsOf(sql, organization, ids)).map((step) => openStep(keys, organization, step)));
+  const calls = group((await callsOf(sql, organization, ids)).map((call) => openCall(keys, organization, call)));
   const conversation: Conversation = { messages: [], fileBytes: 0 };
   for (const run of past) {
     const said = steps.get(run.id) ?? [];

@@ -134,6 +134,7 @@ export async function createEngineWorld() {
     );
     return {
       database: runs.database,
+      keys: runs.keys,
       feed: runs.feed,
       commits: runs.commits,
       price: () => null,

@@ -127,7 +127,11 @@ describe("tools", () => {
       "tool.call.completed",
     ]);
     expect(dataOf(events, "tool.call.completed").map(({ outcome }) => outcome)).toEqual(["ok", "ok"]);
-    const transcript = await readTranscript(world.runs.database, await world.runs.runOf(claim.key.runId));
+    const transcript = await readTranscript(
+      world.runs.database,
+      world.runs.keys,
+      await world.runs.runOf(claim.key.runId),
+    );
     expect(transcript.steps.map((step) => step.tool_calls.map(({ state, output }) => [state, output]))).toEqual([
       [
         ["completed", { which: "slow" }],
@@ -386,7 +390,11 @@ describe("messages that join a run", () => {
       { role: "tool" },
       { role: "user", content: [{ text: "in blue, please" }] },
     ]);
-    const transcript = await readTranscript(world.runs.database, await world.runs.runOf(claim.key.runId));
+    const transcript = await readTranscript(
+      world.runs.database,
+      world.runs.keys,
+      await world.runs.runOf(claim.key.runId),
+    );
     expect(transcript.steps[1]?.joined).toEqual([{ content: [{ type: "text", text: "in blue, please" }] }]);
     await world.eventsOf(claim);
   });

@@ -41,11 +41,12 @@ import {
   type RunInput,
   runError,
   type StepRow,
+  sealParts,
   steeringAfter,
   usedByChildren,
 } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
-import { type LoadedTool, storable, type ToolRegistry } from "../tools/index.ts";
+import { isSensitive, type LoadedTool, storable, type ToolRegistry } from "../tools/index.ts";
 import { type AgentTool, agentTool, offeredAgents } from "./agent-tools.ts";
 import type { Authority, Standing } from "./authority.ts";
 import { holdRoom } from "./budget.ts";
@@ -214,12 +215,12 @@ export class Loop {
   /** Reads what there is. @returns the tool calls of the last step that have no result yet */
   async #load(config: AgentConfig): Promise<ToolStep | undefined> {
     const { row, fresh } = this.#claim;
-    const { database } = this.#services;
+    const { database, keys } = this.#services;
     if (fresh === true) {
       await addInput(database, row, this.#conversation, row.input);
       return undefined;
     }
-    const { conversation, steps, calls } = await readConversation(database, row, (answer) => {
+    const { conversation, steps, calls } = await readConversation(database, keys, row, (answer) => {
       const checked = config.output_schema === undefined ? undefined : checkOutput(config.output_schema, answer);
       if (checked?.ok !== false) return undefined;
       this.#repairs++;
@@ -321,7 +322,10 @@ export class Loop {
       model: spoken.model,
       joined,
       steered: this.#steered,
-      parts: spoken.parts,
+      parts: sealParts(this.#services.keys, this.#claim.key, spoken.parts, (name) => {
+        const tool = this.#services.tools.get(name);
+        return tool !== undefined && isSensitive(tool);
+      }),
       finish: spoken.end.finishReason,
       usage,
       price: this.#services.price(spoken.provider, spoken.model),
@@ -387,7 +391,7 @@ export class Loop {
       const revoked = await this.#refusal(fresh);
       const host = this.#toolHost(config);
       const tools = await ToolStep.plan(host, this.#step, asked, revoked?.message);
-      const change = withStep(tools.change(this.#at()));
+      const change = withStep(tools.change(host, this.#at()));
       const epoch = revoked === undefined ? { epoch: this.#standing.epoch } : {};
       const written = await this.#commit({ ...change, ...epoch });
       if (written.kind === "committed") return { tools, revoked };

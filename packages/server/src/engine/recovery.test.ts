@@ -115,7 +115,7 @@ describe("a death after any write", () => {
     const died = await survive(claim, services, life);
     const events = await world.eventsOf(claim);
     const row = await world.runs.runOf(claim.key.runId);
-    const transcript = await readTranscript(world.runs.database, row);
+    const transcript = await readTranscript(world.runs.database, world.runs.keys, row);
     return { died, effects, model, events, row, transcript };
   }
 

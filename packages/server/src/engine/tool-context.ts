@@ -15,12 +15,14 @@ import {
 } from "../files/index.ts";
 import type { Logger } from "../log/index.ts";
 import { type RunKey, type RunRow, runScope, ThreadLog } from "../runs/index.ts";
+import type { SecretKeys } from "../secrets/index.ts";
 import type { Database } from "../storage/index.ts";
 import type { Standing } from "./authority.ts";
 import { RunStop } from "./stop.ts";
 
 export type ToolServices = {
   database: Database;
+  keys: SecretKeys;
   feed: Feed;
   fetch: typeof fetch;
   log: Logger;

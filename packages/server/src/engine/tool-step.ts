@@ -29,12 +29,15 @@ import type { AssistantPart, ToolResult } from "../models/index.ts";
 import {
   type CallRow,
   type CallState,
+  type CallUpdate,
   type Change,
   type CommitResult,
   childIds,
   type PermissionRow,
   permissionsOf,
   type StoredCall,
+  sealCall,
+  sealUpdate,
 } from "../runs/index.ts";
 import {
   type CallResult,
@@ -115,6 +118,9 @@ const STATE_AFTER = { ok: "completed", error: "failed", denied: "denied" } as co
 
 const isAgentCall = ({ tool }: PlannedCall): boolean => tool !== undefined && "agent" in tool;
 
+/** What it is given and says is encrypted where it is stored. */
+const isHidden = ({ tool }: PlannedCall): boolean => tool !== undefined && isSensitive(tool);
+
 const effectOf = (call: PlannedCall): CallRow["effect"] => call.tool?.definition.effect ?? "read";
 
 export class ToolStep {
@@ -180,21 +186,24 @@ export class ToolStep {
   }
 
   /** What is written with the step itself. */
-  change(at: string): Change {
+  change(host: Pick<ToolHost, "services" | "run">, at: string): Change {
     return {
       events: this.#events,
-      calls: this.#calls.map((call) => ({
-        step: this.step,
-        position: call.position,
-        id: toUuid(call.id),
-        modelCallId: call.modelCallId,
-        tool: call.name,
-        input: call.input,
-        effect: effectOf(call),
-        state: call.state,
-        at: call.state === "waiting" ? null : at,
-        outputText: call.text ?? null,
-      })),
+      calls: this.#calls.map((call) => {
+        const row: CallRow = {
+          step: this.step,
+          position: call.position,
+          id: toUuid(call.id),
+          modelCallId: call.modelCallId,
+          tool: call.name,
+          input: call.input,
+          effect: effectOf(call),
+          state: call.state,
+          at: call.state === "waiting" ? null : at,
+          outputText: call.text ?? null,
+        };
+        return isHidden(call) ? sealCall(host.services.keys, host.run.key, row) : row;
+      }),
     };
   }
 
@@ -432,17 +441,16 @@ export class ToolStep {
   #resultChange(host: ToolHost, call: PlannedCall, result: CallResult): Change {
     const shown =
       result.outcome === "ok" && call.tool?.definition.public?.output === true ? { output: result.output } : {};
+    const update: CallUpdate = {
+      ...this.#place(call),
+      state: call.state,
+      ...(result.outcome === "ok" ? { output: result.output } : {}),
+      outputText: result.text,
+      at: host.now().toISOString(),
+    };
     return {
       events: [this.#completed(host, call, result.outcome, call.reason, shown)],
-      callUpdates: [
-        {
-          ...this.#place(call),
-          state: call.state,
-          ...(result.outcome === "ok" ? { output: result.output } : {}),
-          outputText: result.text,
-          at: host.now().toISOString(),
-        },
-      ],
+      callUpdates: [isHidden(call) ? sealUpdate(host.services.keys, host.run.key, update) : update],
     };
   }
 
@@ -462,8 +470,8 @@ export class ToolStep {
     shown: { output?: Json } = {},
   ): NewEvent {
     // Whatever a tool says of a failure may hold what it was given.
-    const isHidden = outcome === "error" && told !== undefined && call.tool !== undefined && isSensitive(call.tool);
-    const reason = isHidden ? "the tool failed; it is marked sensitive" : told;
+    const isTold = outcome !== "error" || told === undefined || !isHidden(call);
+    const reason = isTold ? told : "the tool failed; it is marked sensitive";
     return host.event("tool.call.completed", {
       call_id: call.id,
       tool: call.name,

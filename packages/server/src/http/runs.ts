@@ -178,7 +178,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
 
     "runs.transcript": async (request) => {
       requireScope(request.caller, "transcripts:read");
-      return readTranscript(database, await seen(request, "read"));
+      return readTranscript(database, world.keys, await seen(request, "read"));
     },
   };
 

@@ -21,6 +21,7 @@ import {
 } from "@callboard/protocol";
 import { type Caller, createOrganization } from "../access/index.ts";
 import { eventJson, eventsAfter, Feed, newEvent } from "../events/index.ts";
+import { SecretKeys } from "../secrets/index.ts";
 import { Database, Lane, statement, Wakes } from "../storage/index.ts";
 import { createTestDatabase } from "../testing/database.ts";
 import { findThread, type ThreadRow } from "../threads/index.ts";
@@ -117,6 +118,7 @@ export async function createRunsWorld(options: { lane?: (lane: Lane) => Pick<Lan
   const agentId: AgentId = newId("agent");
   const host = new TestHost();
   await registerWorker(database, host.id, "all");
+  const keys = SecretKeys.parse(SecretKeys.generate());
   const atOnce = new RunsAtOnce({ sql: database, defaultLimit: null, onError });
   const deps = { database, batch, feed, host, atOnce, wakes, now, wakeQueue: () => wakes.send("queue", "") };
 
@@ -271,6 +273,7 @@ export async function createRunsWorld(options: { lane?: (lane: Lane) => Pick<Lan
     organizationId,
     agentId,
     errors,
+    keys,
     now,
     start,
     send,

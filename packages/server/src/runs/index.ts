@@ -49,6 +49,7 @@ export {
   runScope,
   toRun,
 } from "./run.ts";
+export { openCall, openStep, sealCall, sealParts, sealUpdate, transcriptSecrets } from "./sealed.ts";
 export { type SendDeps, type SendRequest, sendEvents } from "./send.ts";
 export { principalOf, type StartDeps, type StartRequest, startThread } from "./start.ts";
 export { StartBatch } from "./start-batch.ts";

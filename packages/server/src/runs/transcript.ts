@@ -1,12 +1,15 @@
 /** What the model was told and what it said. */
 import { fromUuid, type Transcript } from "@callboard/protocol";
+import type { SecretKeys } from "../secrets/index.ts";
 import type { Sql } from "../storage/index.ts";
 import type { RunRow } from "./run.ts";
+import { openCall } from "./sealed.ts";
 import { callsOf, stepsOf } from "./store.ts";
 
-export async function readTranscript(sql: Sql, row: RunRow): Promise<Transcript> {
-  const steps = await stepsOf(sql, row.organization_id, [row.id]);
-  const calls = await callsOf(sql, row.organization_id, [row.id]);
+export async function readTranscript(sql: Sql, keys: SecretKeys, row: RunRow): Promise<Transcript> {
+  const { organization_id: organization } = row;
+  const steps = await stepsOf(sql, organization, [row.id]);
+  const calls = (await callsOf(sql, organization, [row.id])).map((call) => openCall(keys, organization, call));
   return {
     run_id: fromUuid("run", row.id),
     prompt: row.prompt,

@@ -1,9 +1,12 @@
 /** Changing the server's key, with traffic on it. */
 import { createCipheriv, createHash, randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { defineTool } from "@callboard/kit";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
 import { secretShelves } from "../operator.ts";
 import { HttpClient } from "../testing/http-client.ts";
+import { callTool, say } from "../testing/scripted-model.ts";
 import { startTestServer, type TestServer } from "../testing/server.ts";
 import { SecretKeys } from "./keys.ts";
 import { rotateSecrets, type SecretShelf } from "./rotate.ts";
@@ -11,10 +14,18 @@ import { rotateSecrets, type SecretShelf } from "./rotate.ts";
 const [old, fresh] = [SecretKeys.generate(), SecretKeys.generate()];
 const [oldId, freshId] = [old, fresh].map((key) => SecretKeys.parse(key).ids[0] as string);
 
+const vault = defineTool({
+  description: "Opens the vault.",
+  input: z.object({ pin: z.string() }),
+  effect: "read",
+  sensitive: true,
+  run: async ({ pin }) => ({ gold: pin.replace("pin", "gold") }),
+});
+
 let server: TestServer;
 beforeAll(async () => {
   // The first step: every server knows both keys, and the old one seals.
-  server = await startTestServer({ env: { CALLBOARD_SECRET_KEY: `${old},${fresh}` } });
+  server = await startTestServer({ env: { CALLBOARD_SECRET_KEY: `${old},${fresh}` }, tools: { vault } });
   await connect("keyed", "sk-keyed-secret");
   const draft = { name: "Keyed", instructions: "Echo.", model: { connection: "keyed", id: "keyed" } };
   await server.client().post("/agents", { slug: "keyed", draft, api_access: true });
@@ -86,6 +97,49 @@ test("every secret moves to the new key while model calls use them, and none of 
     const body = { input: { type: "user.message", text: "after" } };
     const run = await client.post("/agents/keyed/runs", body, { headers: { prefer: "wait=20" } });
     expect(run.body).toMatchObject({ state: "completed" });
+  } finally {
+    await next.stop();
+  }
+});
+
+test("what sensitive tools were given and said moves too, and the conversation goes on with it", async () => {
+  const draft = {
+    name: "Vault",
+    instructions: "Open.",
+    tools: [{ name: "vault" }],
+    model: { connection: "keyed", id: "vault" },
+  };
+  await server.client().post("/agents", { slug: "vault", draft });
+  expect((await server.client().post("/agents/vault/publish")).status).toBe(201);
+  server.model.script("vault", ({ messages, lastUser }) => {
+    const calls = messages.filter(({ role }) => role === "tool").length;
+    if (lastUser === "again") return say(JSON.stringify(messages));
+    return calls < 2 ? callTool("vault", { pin: `pin-${calls}` }) : say("done");
+  });
+  const text = (message: string) => ({ input: { type: "user.message", text: message } });
+  const wait = { headers: { prefer: "wait=20" } };
+  const { body } = await server.client().post("/agents/vault/runs", text("open"), wait);
+  expect(body).toMatchObject({ state: "completed" });
+  const stored = () =>
+    server.row<{ text: string }>(
+      `select string_agg(t, ' ') as text from (
+         select parts::text as t from steps union all
+         select concat(input::text, output::text, output_text) from tool_calls) all_of_it`,
+    );
+  expect((await stored()).text).not.toMatch(/pin-\d|gold-\d/);
+  const { rotated, unreadable } = await rotate();
+  expect([rotated.steps, rotated.tool_calls, unreadable]).toEqual([2, 6, []]);
+  expect((await stored()).text).not.toContain(oldId);
+
+  const next = await server.second({ CALLBOARD_SECRET_KEY: fresh });
+  try {
+    const client = new HttpClient(next.baseUrl, { token: server.token });
+    const again = await client.post("/agents/vault/runs", { ...text("again"), thread_id: body.thread_id }, wait);
+    for (const said of ["pin-0", "pin-1", "gold-0", "gold-1"]) expect(again.body.result.text).toContain(said);
+    expect((await client.get(`/runs/${body.id}/transcript`)).body.steps[0].tool_calls[0]).toMatchObject({
+      input: { pin: "pin-0" },
+      output: { gold: "gold-0" },
+    });
   } finally {
     await next.stop();
   }
