@@ -26,6 +26,7 @@ import {
   jobHandlers,
   Metrics,
   modelHandlers,
+  OpenRequests,
   organizationHandlers,
   permissionHandlers,
   runHandlers,
@@ -178,12 +179,14 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     },
   });
 
-  const streams = new Streams(authenticator, wakes);
+  const open = new OpenRequests(authenticator, wakes);
+  const streams = new Streams(open);
   metrics = new Metrics({ runs: () => engine.size, streams: () => streams.size, pendingCommits: () => commits.depth });
   const world: World = {
     database,
     wakes,
     feed,
+    open,
     streams,
     authenticator,
     acts,
@@ -219,7 +222,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     ...threadHandlers(world),
     ...runHandlers(world),
     ...permissionHandlers(world),
-    ...jobHandlers({ database, jobs, refusals, streams }),
+    ...jobHandlers({ database, jobs, refusals, streams, open }),
     ...fileHandlers(world),
     ...documentHandlers({ database, acts }),
     ...agentHandlers({ sql: database, acts, agents, tools: () => tools.list() }),
@@ -250,6 +253,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       world: endpointWorld,
       jobs,
       lease,
+      open,
       stopping: stopping.signal,
       gate,
       refusals,
@@ -291,6 +295,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       const deadline = Date.now() + graceMs;
       const left = () => Math.max(0, deadline - Date.now());
       streams.stop();
+      open.stop();
       const closing = server.close(left());
       // Without another process nobody goes on with the runs that these calls wait for.
       if (!wakes.othersAlive) stopping.abort(new CallboardError("unavailable", "the server is stopping"));

@@ -156,15 +156,26 @@ export class AgentRuns {
       const { jobId } = this.#call;
       const key = jobId === null ? null : runKey(this.#caller, jobId, number);
       try {
+        // Its end by time changes no epoch, so the commit would not see it.
+        const { expiresAtMs } = this.#caller;
+        if (expiresAtMs !== null && expiresAtMs <= Date.now()) this.#caller = await this.#callerNow();
         const before = key === null ? undefined : await this.#joined(key);
         return before ?? (await starter(this.#caller, key));
       } catch (error) {
         const isTaken = error instanceof AlreadyAnswered;
         if (!(isTaken || error instanceof StaleAccess || isUnderWay(error))) throw error;
         if (attempt === MAX_ATTEMPTS) throw new CallboardError("unavailable", "access keeps changing; try again");
-        if (!isTaken) this.#caller = await this.#world.authenticator.refresh(this.#caller);
+        if (!isTaken) this.#caller = await this.#callerNow();
       }
     }
+  }
+
+  /** A job goes on when its token got another secret; a request that came with the old one does not. */
+  #callerNow(): Promise<Caller> {
+    const { authenticator } = this.#world;
+    return this.#call.requestId === null
+      ? authenticator.callerOf(this.#caller, true)
+      : authenticator.refresh(this.#caller);
   }
 
   /** The run that was started under this key. */

@@ -5,11 +5,13 @@
  *     is gone another process runs the handler again, and its `runAgent` calls join the runs there are.
  * J2  Every write of a worker checks its claim (`attempt`): who was replaced changes nothing.
  * J3  Canceling is written first, then the runs are canceled by whoever canceled, then the worker is told.
- * J4  A job that is gone (its thread was deleted) is worked on no more, and its other runs are canceled.
+ * J4  A handler works for its caller as that one stands: when the token, the membership or the right to call the
+ *     endpoint ends, the job fails with the refusal, and its runs are canceled.
+ * J5  A job that is gone (its thread was deleted) is worked on no more, and its other runs are canceled.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { CallboardError, isJobEnded, type JobError, runErrorCatalogue, toUuid } from "@callboard/protocol";
-import { type Caller, principalId } from "../access/index.ts";
+import { type Caller, callEndpoint, principalId } from "../access/index.ts";
 import { errorFacts } from "../log/index.ts";
 import type { Sql } from "../storage/index.ts";
 import { cancelRunsOf } from "./agent-runs.ts";
@@ -74,7 +76,7 @@ export class Jobs {
   readonly #world: EndpointWorld;
   /** By the job's uuid. */
   readonly #works = new Map<string, Work>();
-  readonly #off: () => void;
+  readonly #off: Array<() => void>;
   #timer: NodeJS.Timeout | undefined;
   #looking = false;
   #lookAgain = false;
@@ -85,7 +87,10 @@ export class Jobs {
     this.#options = options;
     this.#world = options.world;
     this.watch = new JobWatch(options.world);
-    this.#off = options.world.wakes.on("job", () => this.#look());
+    this.#off = [
+      options.world.wakes.on("job", () => this.#look()),
+      options.world.wakes.on("access", (organizations) => this.#recheck(organizations)),
+    ];
   }
 
   /** Begins to work on jobs, if this process does. */
@@ -101,7 +106,7 @@ export class Jobs {
     this.watch.stop();
     for (const work of this.#works.values()) work.abort.abort(new CallMoved());
     await Promise.all([...this.#works.values()].map(({ done }) => done));
-    this.#off();
+    for (const off of this.#off) off();
   }
 
   /** Jobs are being handed over: who waits here waits elsewhere from now on. */
@@ -291,7 +296,7 @@ export class Jobs {
     }
     const endpoint = this.#world.endpoints.get(row.endpoint);
     if (row.left_ms <= 0 || endpoint === undefined) return failed(new CallboardError("endpoint_timeout"));
-    const caller = await this.#caller(row, signal);
+    const caller = await this.#caller(row, endpoint, signal);
     if (caller instanceof CallboardError) return failed(caller);
     const request = openHeaders(this.#world.keys, { organization: row.organization_id, id: row.id }, row.request);
     return answerCall(this.#world, endpoint, request, {
@@ -304,13 +309,28 @@ export class Jobs {
     });
   }
 
-  /** The caller with the rights of now, or the refusal when there are none any more. */
-  async #caller(row: JobRow, signal: AbortSignal): Promise<Caller | CallboardError> {
+  /** J4, when somebody's access has changed. */
+  #recheck(organizations: readonly string[]): void {
+    for (const { row, abort } of this.#works.values()) {
+      if (!organizations.includes("*") && !organizations.includes(row.organization_id)) continue;
+      const endpoint = this.#world.endpoints.get(row.endpoint);
+      if (endpoint === undefined) continue;
+      void this.#caller(row, endpoint, abort.signal).then(
+        (found) => found instanceof CallboardError && abort.abort(found),
+        () => {}, // it is over already
+      );
+    }
+  }
+
+  /** The caller with the rights of now, or the refusal when there are none any more (J4). */
+  async #caller(row: JobRow, endpoint: LoadedEndpoint, signal: AbortSignal): Promise<Caller | CallboardError> {
     const token = { organizationId: organizationOf(row), tokenId: tokenOf(row) };
     for (;;) {
       signal.throwIfAborted();
       try {
-        return await this.#world.authenticator.callerOf(token, true);
+        const caller = await this.#world.authenticator.callerOf(token, true);
+        callEndpoint(caller, endpoint.name, endpoint.definition.access);
+        return caller;
       } catch (error) {
         if (!(error instanceof CallboardError)) throw error;
         if (error.code !== "unavailable") return error;

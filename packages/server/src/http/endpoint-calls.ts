@@ -23,7 +23,7 @@ import {
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Hono } from "hono";
-import { type Caller, callEndpoint, principalId, type Refusals, scopeOf } from "../access/index.ts";
+import { type Caller, callEndpoint, principalId, type Refusals, readJob, scopeOf } from "../access/index.ts";
 import { forget, idempotencyKey, reserve, type StoredAnswer, store, storedAnswer } from "../calls/index.ts";
 import {
   answerCall,
@@ -41,6 +41,7 @@ import {
   type Outcome,
   removeJob,
   takeOverCall,
+  toFacts,
   toJob,
 } from "../endpoints/index.ts";
 import type { Logger } from "../log/index.ts";
@@ -50,6 +51,7 @@ import { readRequest } from "./endpoint-request.ts";
 import { sendError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import type { Metrics } from "./metrics.ts";
+import type { OpenRequests } from "./open.ts";
 
 export type EndpointCallDeps = {
   world: EndpointWorld;
@@ -58,6 +60,7 @@ export type EndpointCallDeps = {
   lease: () => string | null;
   /** Aborted when the server stops and nobody else can go on with runs. */
   stopping: AbortSignal;
+  open: OpenRequests;
   gate: Gate;
   refusals: Refusals;
   metrics: Metrics;
@@ -165,17 +168,22 @@ class EndpointCall {
 
   // Sync
 
+  /** @throws the refusal when the caller's access ends meanwhile: the call and its runs end with it */
   #call(caller: Caller, request: CallRequest, input: unknown, jobId: JobId | null): Promise<Outcome> {
-    const { world, stopping } = this.#deps;
-    return answerCall(world, this.#endpoint, request, {
-      caller,
-      requestId: this.#requestId,
-      jobId,
-      timeoutMs: this.#endpoint.timeoutMs,
-      checked: { input },
-      signal: AbortSignal.any([this.#clientLeft(), stopping]),
-      claim: null, // a client that waits for the answer has no place for a status
-    });
+    const { world, stopping, open } = this.#deps;
+    const mayGoOn = (now: Caller) => callEndpoint(now, this.#endpoint.name, this.#endpoint.definition.access);
+    const waiting = { caller, signal: AbortSignal.any([this.#clientLeft(), stopping]) };
+    return open.wait(waiting, mayGoOn, (signal) =>
+      answerCall(world, this.#endpoint, request, {
+        caller,
+        requestId: this.#requestId,
+        jobId,
+        timeoutMs: this.#endpoint.timeoutMs,
+        checked: { input },
+        signal,
+        claim: null, // a client that waits for the answer has no place for a status
+      }),
+    );
   }
 
   /** A call with a key: what its first request was answered, or the call itself. */
@@ -267,9 +275,10 @@ class EndpointCall {
     isNew: boolean,
     headers: Record<string, string>,
   ): Promise<void> {
-    const { world, jobs } = this.#deps;
+    const { world, jobs, open } = this.#deps;
     const left = this.#clientLeft();
-    const now = await jobs.wait(row, ms, left);
+    const mayRead = (who: Caller) => readJob(who, toFacts(row));
+    const now = await open.wait({ caller, signal: left }, mayRead, (signal) => jobs.wait(row, ms, signal));
     if (left.aborted) {
       // Nobody has heard of the job yet. One that others have joined is theirs as well.
       if (!isNew || jobs.stopping || (await jobs.cancel(row, true))?.state !== "canceled") return;

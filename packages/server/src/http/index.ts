@@ -11,6 +11,7 @@ export { type InvitationRooms, invitationHandlers } from "./invitations.ts";
 export { type JobRooms, jobHandlers } from "./jobs.ts";
 export { Metrics } from "./metrics.ts";
 export { modelHandlers } from "./models.ts";
+export { OpenRequests } from "./open.ts";
 export { organizationHandlers } from "./organization.ts";
 export { permissionHandlers } from "./permissions.ts";
 export { runHandlers } from "./runs.ts";

@@ -5,14 +5,15 @@ import { decideOn } from "../calls/index.ts";
 import { findJob, type JobRow, type Jobs, toFacts, toJob } from "../endpoints/index.ts";
 import type { Database, Sql } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
-import { lastEventId, type MayRead, type Streams } from "./sse.ts";
+import type { MayGoOn, OpenRequests } from "./open.ts";
+import { lastEventId, type Streams } from "./sse.ts";
 
-export type JobRooms = { database: Database; jobs: Jobs; refusals: Refusals; streams: Streams };
+export type JobRooms = { database: Database; jobs: Jobs; refusals: Refusals; streams: Streams; open: OpenRequests };
 type JobRoute = "jobs.get" | "jobs.stream" | "jobs.cancel";
 
 const MAX_WAIT_SECONDS = 60;
 
-export function jobHandlers({ database, jobs, refusals, streams }: JobRooms): Pick<Handlers, JobRoute> {
+export function jobHandlers({ database, jobs, refusals, streams, open }: JobRooms): Pick<Handlers, JobRoute> {
   /** The job, if the caller may see it; an admin's look at others' jobs is audited. */
   async function seen(
     asked: ApiRequest<JobRoute>,
@@ -44,7 +45,9 @@ export function jobHandlers({ database, jobs, refusals, streams }: JobRooms): Pi
       const row = await read(request);
       const { wait = request.waitSeconds, after_seq: afterSeq } = request.query;
       const ms = Math.min(wait, MAX_WAIT_SECONDS) * 1000;
-      return toSent("jobs.get", ms === 0 ? row : await jobs.wait(row, ms, request.signal, afterSeq));
+      if (ms === 0) return toSent("jobs.get", row);
+      const mayRead: MayGoOn = (now) => readJob(now, toFacts(row));
+      return toSent("jobs.get", await open.wait(request, mayRead, (signal) => jobs.wait(row, ms, signal, afterSeq)));
     },
 
     "jobs.stream": async (request) => {
@@ -52,7 +55,7 @@ export function jobHandlers({ database, jobs, refusals, streams }: JobRooms): Pi
       const afterSeq = lastEventId(request.headers) ?? request.query.after_seq ?? 0;
       // No content: a browser's EventSource does not come again.
       if (isJobEnded(row.state) && afterSeq >= toJob(row).last_seq) return undefined;
-      const mayRead: MayRead = (now) => readJob(now, toFacts(row));
+      const mayRead: MayGoOn = (now) => readJob(now, toFacts(row));
       streams.open(request.outgoing, request.caller, mayRead, (reader) => jobs.follow(row, afterSeq, reader));
       return { kind: "streamed" };
     },

@@ -88,21 +88,23 @@ export function permissionHandlers(world: World): Pick<Handlers, PermissionRoute
   }
 
   return {
-    "permissions.list": async ({ caller: asking, query, waitSeconds, signal }) => {
-      let caller = asking;
-      const until = performance.now() + waitSeconds * 1000;
-      for (;;) {
-        listPermissions(caller);
-        const found = await page(caller, query);
-        const leftMs = until - performance.now();
-        if (found.data.length > 0 || leftMs <= 0 || signal.aborted) return found;
-        await sleep(Math.min(LOOK_MS, leftMs));
-        caller = await world.authenticator.refresh(caller); // whose rights may end while it waits
-      }
+    "permissions.list": async (request) => {
+      let { caller } = request;
+      const until = performance.now() + request.waitSeconds * 1000;
+      return world.open.wait(request, listPermissions, async (signal) => {
+        for (;;) {
+          listPermissions(caller);
+          const found = await page(caller, request.query);
+          const leftMs = until - performance.now();
+          if (found.data.length > 0 || leftMs <= 0 || signal.aborted) return found;
+          await sleep(Math.min(LOOK_MS, leftMs), undefined, { signal }).catch(() => {});
+          caller = await world.authenticator.refresh(caller); // whose rights may end while it waits
+        }
+      });
     },
 
     "permissions.get": async (request) => {
-      const { caller, params, requestId, waitSeconds, signal } = request;
+      const { caller, params, requestId, waitSeconds } = request;
       const { row, asAdmin, lastSeq, shown } = await find(request, params.permission_id);
       if (asAdmin) {
         const entry = { actor: { caller }, target: shown.id, outcome: "done", requestId } as const;
@@ -112,7 +114,10 @@ export function permissionHandlers(world: World): Pick<Handlers, PermissionRoute
       const key = { organization: row.organization_id, thread: row.thread_id };
       const isDecision = ({ type, body }: { type: string; body: string }) =>
         type === "permission.decided" && body.includes(`"permission_id":"${shown.id}"`);
-      await waitForEvent(world.feed, key, lastSeq, isDecision, waitSeconds, signal);
+      const mayGoOn = (now: Caller) => find({ caller: now, requestId }, params.permission_id);
+      await world.open.wait(request, mayGoOn, (signal) =>
+        waitForEvent(world.feed, key, lastSeq, isDecision, waitSeconds, signal),
+      );
       const later = { caller: await world.authenticator.refresh(caller), requestId };
       return (await find(later, params.permission_id)).shown;
     },

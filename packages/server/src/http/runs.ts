@@ -24,6 +24,7 @@ import {
 } from "../runs/index.ts";
 import { decodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
+import type { MayGoOn } from "./open.ts";
 import type { World } from "./world.ts";
 
 type OneRun = "runs.get" | "runs.cancel" | "runs.transcript" | "runs.tree";
@@ -51,6 +52,16 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
     return row;
   }
 
+  /** The run once it has ended, or as it is when the client's patience is: for whoever may read it then. */
+  function end(request: ApiRequest<RunRoute>, run: Run, afterSeq: number): Promise<Run> {
+    const { caller, waitSeconds } = request;
+    const mayRead: MayGoOn = async (now) =>
+      readThread(now, await world.threads.facts(now.organizationId, run.thread_id));
+    return world.open.wait(request, mayRead, (signal) =>
+      waitForEnd(database, world.feed, caller.organizationId, run, afterSeq, waitSeconds, signal),
+    );
+  }
+
   /** An accepted run: at once, or when it has ended within the time the client waits. */
   async function accepted<N extends "runs.create" | "runs.createRaw">(
     request: ApiRequest<N>,
@@ -59,16 +70,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
     afterSeq: number,
   ): Promise<Sent<N>> {
     if (request.waitSeconds === 0) return { kind: "sent", route: request.route, status: 202, text };
-    const { organizationId } = request.caller;
-    const ended = await waitForEnd(
-      database,
-      world.feed,
-      organizationId,
-      run,
-      afterSeq,
-      request.waitSeconds,
-      request.signal,
-    );
+    const ended = await end(request, run, afterSeq);
     return {
       kind: "sent",
       route: request.route,
@@ -151,8 +153,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
 
     "runs.get": async (request) => {
       const row = await seen(request, "read");
-      const { caller, waitSeconds, signal } = request;
-      return waitForEnd(database, world.feed, caller.organizationId, toRun(row), row.queued_seq, waitSeconds, signal);
+      return request.waitSeconds === 0 ? toRun(row) : end(request, toRun(row), row.queued_seq);
     },
 
     "runs.cancel": async (request) => {

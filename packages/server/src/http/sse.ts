@@ -5,10 +5,10 @@
  * read for half a minute is cut. Nothing is skipped and nothing is held in memory for it.
  */
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
-import { CallboardError, type RunId, terminalEventTypes, toUuid } from "@callboard/protocol";
-import type { Authenticator, Caller } from "../access/index.ts";
+import { type RunId, terminalEventTypes } from "@callboard/protocol";
+import type { Caller } from "../access/index.ts";
 import { eventFrame, type LoggedEvent } from "../events/index.ts";
-import type { Wakes } from "../storage/index.ts";
+import type { MayGoOn, OpenRequests } from "./open.ts";
 
 const HEARTBEAT_MS = 15_000;
 const STALLED_MS = 30_000;
@@ -37,12 +37,7 @@ export function lastEventId(headers: IncomingHttpHeaders): number | undefined {
   return typeof header === "string" && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
 }
 
-/** Whether a caller may read what a stream shows: asked again of the caller as it stands later. @throws a refusal */
-export type MayRead = (caller: Caller) => unknown;
-
 class Stream {
-  readonly caller: Caller;
-  readonly mayRead: MayRead;
   readonly #outgoing: ServerResponse;
   /** How the last event to be sent names its run; undefined for a stream without an end. */
   readonly #lastRun: string | undefined;
@@ -50,10 +45,8 @@ class Stream {
   /** When the socket stopped taking bytes; undefined while it takes them. */
   stalledSinceMs: number | undefined;
 
-  constructor(outgoing: ServerResponse, caller: Caller, mayRead: MayRead, untilRun: RunId | undefined) {
+  constructor(outgoing: ServerResponse, untilRun: RunId | undefined) {
     this.#outgoing = outgoing;
-    this.caller = caller;
-    this.mayRead = mayRead;
     this.#lastRun = untilRun === undefined ? undefined : `"run_id":"${untilRun}"`;
   }
 
@@ -111,21 +104,13 @@ class Stream {
 }
 
 export class Streams {
-  readonly #authenticator: Authenticator;
+  readonly #open: OpenRequests;
   readonly #streams = new Set<Stream>();
-  readonly #timers: NodeJS.Timeout[];
-  readonly #unsubscribe: () => void;
+  readonly #timer: NodeJS.Timeout;
 
-  constructor(authenticator: Authenticator, wakes: Wakes) {
-    this.#authenticator = authenticator;
-    this.#unsubscribe = wakes.on("access", (keys) => void this.#recheck(keys));
-    this.#timers = [
-      setInterval(() => this.#beat(), HEARTBEAT_MS),
-      // A wake-up may be lost; and a token's end is nobody's act.
-      setInterval(() => this.#endExpired(), 1000),
-      setInterval(() => void this.#recheck(["*"]), HEARTBEAT_MS),
-    ];
-    for (const timer of this.#timers) timer.unref();
+  constructor(open: OpenRequests) {
+    this.#open = open;
+    this.#timer = setInterval(() => this.#beat(), HEARTBEAT_MS).unref();
   }
 
   /** Streams open now. */
@@ -134,10 +119,14 @@ export class Streams {
   }
 
   /** @param untilRun the stream ends after this run's terminal event, which is still to come; undefined for never */
-  open(outgoing: ServerResponse, caller: Caller, mayRead: MayRead, source: Source, untilRun?: RunId): void {
-    const stream = new Stream(outgoing, caller, mayRead, untilRun);
+  open(outgoing: ServerResponse, caller: Caller, mayRead: MayGoOn, source: Source, untilRun?: RunId): void {
+    const stream = new Stream(outgoing, untilRun);
     this.#streams.add(stream);
-    stream.open(source, () => this.#streams.delete(stream));
+    const leave = this.#open.add({ caller, mayGoOn: mayRead, end: () => stream.end() });
+    stream.open(source, () => {
+      leave();
+      this.#streams.delete(stream);
+    });
   }
 
   /** A stream with nothing to come: what it was to end with is behind its reader. */
@@ -148,8 +137,7 @@ export class Streams {
 
   /** Ends all streams; their clients resume elsewhere, or here after the restart. */
   stop(): void {
-    this.#unsubscribe();
-    for (const timer of this.#timers) clearInterval(timer);
+    clearInterval(this.#timer);
     for (const stream of this.#streams) stream.end();
   }
 
@@ -159,55 +147,5 @@ export class Streams {
       if (stream.stalledSinceMs !== undefined && nowMs - stream.stalledSinceMs > STALLED_MS) stream.cut();
       else stream.heartbeat();
     }
-  }
-
-  #endExpired(): void {
-    const nowMs = Date.now();
-    for (const stream of this.#streams) {
-      const { expiresAtMs } = stream.caller;
-      if (expiresAtMs !== null && expiresAtMs <= nowMs) stream.end();
-    }
-  }
-
-  /** Access changed: streams whose caller may not read on are closed. One read for each secret of a token. */
-  async #recheck(organizations: readonly string[]): Promise<void> {
-    const bySecret = new Map<string, Stream[]>();
-    for (const stream of this.#streams) {
-      const { organizationId, tokenId, secretVersion } = stream.caller;
-      if (!organizations.includes("*") && !organizations.includes(toUuid(organizationId))) continue;
-      const key = `${tokenId} ${secretVersion}`;
-      const list = bySecret.get(key);
-      if (list === undefined) bySecret.set(key, [stream]);
-      else list.push(stream);
-    }
-    for (const streams of bySecret.values()) {
-      const [{ caller }] = streams as [Stream];
-      try {
-        const now = await this.#callerNow(caller);
-        for (const stream of streams) if (now === undefined || !reads(stream, now)) stream.end();
-      } catch {
-        // the database is away: the next look decides
-      }
-    }
-  }
-
-  /** Undefined when the token, its secret, the session or the membership has ended. */
-  async #callerNow(caller: Caller): Promise<Caller | undefined> {
-    try {
-      return await this.#authenticator.refresh(caller);
-    } catch (error) {
-      if (error instanceof CallboardError && error.code === "unauthenticated") return undefined;
-      throw error;
-    }
-  }
-}
-
-function reads(stream: Stream, now: Caller): boolean {
-  try {
-    stream.mayRead(now);
-    return true;
-  } catch (error) {
-    if (error instanceof CallboardError) return false;
-    throw error;
   }
 }

@@ -16,7 +16,8 @@ import { findRun, removeThread, setArchived, toRun, updateThread } from "../runs
 import { decodeCursor, encodeCursor, type Transaction, toPage } from "../storage/index.ts";
 import { findThread, listThreads, threadLinks, toThread } from "../threads/index.ts";
 import type { ApiRequest, Handlers } from "./handler.ts";
-import { lastEventId, type MayRead, type Source } from "./sse.ts";
+import type { MayGoOn } from "./open.ts";
+import { lastEventId, type Source } from "./sse.ts";
 import type { World } from "./world.ts";
 
 type ThreadRoute =
@@ -146,7 +147,7 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
       } else {
         const source: Source = (reader) => world.feed.follow(key, afterSeq, reader);
         const facts = await world.threads.facts(request.caller.organizationId, request.params.thread_id);
-        const mayRead: MayRead = (now) => readThread(now, facts);
+        const mayRead: MayGoOn = (now) => readThread(now, facts);
         world.streams.open(request.outgoing, request.caller, mayRead, source, untilRun);
       }
       return { kind: "streamed" };
