@@ -143,6 +143,26 @@ describe("a hostile model", () => {
     expect(world.acts.filter(({ tool }) => tool === "wipe")).toEqual([]);
   });
 
+  test("sends more than anybody could want", { timeout: TIMEOUT }, async () => {
+    const nested = (depth: number) => `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
+    const wide = JSON.stringify(Object.fromEntries(Array.from({ length: 50_000 }, (_, i) => [`k${i}`, i])));
+    const long = "x".repeat(1_500_000);
+    for (const { name, input_schema } of tools.filter(({ name }) => name !== "wipe")) {
+      const [place = "x"] = Object.keys(input_schema.properties ?? {});
+      const inputs = [
+        nested(150),
+        nested(5000),
+        nested(100_000),
+        wide,
+        JSON.stringify({ [place]: long }),
+        `{"${place}":`,
+      ];
+      made += inputs.length;
+      const run = await attack(`much ${name}`, inSteps(inputs.map((input) => ({ tool: name, input }))), () => "deny");
+      expect([name, run.state, run.error]).toEqual([name, "completed", undefined]);
+    }
+  });
+
   test("forges the ids of its calls", async () => {
     const call = (id: string, i: number) => ({
       index: i,

@@ -2,9 +2,10 @@
  * When a right ends, everything under it ends: idle, running, streaming, waiting, polling; on this and on another
  * process. `engine/authority.test.ts` has the single cases and the races; here one person has all of them at once.
  */
+import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { defineEndpoint, defineTool } from "@callboard/kit";
-import type { UserId } from "@callboard/protocol";
+import { toUuid, type UserId } from "@callboard/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type Answer, HttpClient } from "../../packages/server/src/testing/http-client.ts";
@@ -300,6 +301,51 @@ async function doneSince(tokenId: string, since: string) {
   );
   return rows.map(({ what }) => what);
 }
+
+/** A request whose body comes in two halves. */
+function slowly(token: string, method: string, path: string, type: string, body: string) {
+  const { hostname, port } = new URL(server.baseUrl);
+  const headers = { authorization: `Bearer ${token}`, "content-type": type, "content-length": Buffer.byteLength(body) };
+  const asked = request({ hostname, port, method, path, headers });
+  const status = new Promise<number | undefined>((done, fail) => {
+    asked.on("response", (response) => {
+      response.resume();
+      done(response.statusCode);
+    });
+    asked.on("error", fail);
+  });
+  asked.write(body.slice(0, -5));
+  return { status, finish: () => asked.end(body.slice(-5)) };
+}
+
+test("a body that was begun before comes too late", { timeout: TIMEOUT }, async () => {
+  const way = ways["the token is revoked"] as Way;
+  const agent = await makeAgent();
+  const who = await someone(way, agent);
+  const { thread } = must(await who.client.post(`/agents/${agent.slug}/threads`, {}));
+  const form = `--x\r\ncontent-disposition: form-data; name="file"; filename="a.txt"\r\n\r\nlate\r\n--x--\r\n`;
+  const [json, parts] = ["application/json", "multipart/form-data; boundary=x"];
+  const api = "/api/v1";
+  const message = JSON.stringify({ input: { type: "user.message", text: "act late" } });
+  const requests = [
+    slowly(who.token, "POST", `${api}/threads/${thread.id}/files`, parts, form),
+    slowly(who.token, "POST", `${api}/agents/${agent.slug}/files`, parts, form),
+    slowly(who.token, "PATCH", `${api}/threads/${thread.id}`, json, JSON.stringify({ title: "late" })),
+    slowly(who.token, "POST", `${api}/documents/search`, json, JSON.stringify({ query: "late" })),
+    slowly(who.token, "POST", `${api}/agents/${agent.slug}/runs`, json, message),
+    slowly(who.token, "POST", "/endpoints/sync", json, JSON.stringify({ id: `${agent.slug}-slow`, agent: agent.slug })),
+  ];
+  await sleep(1200); // longer than anything is remembered
+  must(await way.end(owners(), who, agent.slug));
+  for (const { finish } of requests) finish();
+  expect(await Promise.all(requests.map(({ status }) => status))).toEqual(requests.map(() => 401));
+  const found = must(await owners().get(`/threads/${thread.id}`)).thread;
+  expect(found).toMatchObject({ title: null, last_seq: thread.last_seq, last_run_id: null });
+  expect(
+    await server.row("select count(*)::int as n from files where created_by_id = $1", [toUuid(who.userId as UserId)]),
+  ).toEqual({ n: 0 });
+  expect(held.has(`${agent.slug}-slow`)).toBe(false);
+});
 
 const processes = {
   "this process": () => server.client(),

@@ -37,6 +37,7 @@ import type { SecretKeys } from "../secrets/index.ts";
 import type { Database } from "../storage/index.ts";
 import { audited, auditRefusal } from "./audited.ts";
 import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
+import { callerAfter } from "./caller.ts";
 import { sendError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import type { ApiRequest, Handler, Handlers, Sent } from "./handler.ts";
@@ -153,7 +154,12 @@ class Request {
     this.#params = params;
     requireStorable(params);
     this.#query = this.#readQuery();
+    const startedMs = performance.now();
     const bytes = await this.#readBytes();
+    if (route.auth !== "none") {
+      this.#caller = await callerAfter(this.#deps.authenticator, this.#caller, startedMs);
+      if (route.scope !== null) requireScope(this.#caller, route.scope);
+    }
     if (bytes !== undefined && route.body !== undefined) this.#body = validate(route.body, parseJson(bytes));
     if (route.idempotent === true) {
       const request = [this.#incoming.url ?? "", bytes ?? NOTHING];

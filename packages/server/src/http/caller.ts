@@ -5,6 +5,23 @@ import type { Site } from "./site.ts";
 
 export type CallerDeps = { readonly authenticator: Authenticator; readonly site: Site };
 
+/** Nothing that was read of a caller is used for longer. */
+const MAX_AGE_MS = 1000;
+
+/**
+ * The caller after something that may have taken its time, like a body that comes slowly: read anew when it did.
+ *
+ * @param sinceMs of `performance.now()`, when the caller was found
+ * @throws unauthenticated
+ */
+export async function callerAfter(
+  authenticator: Pick<Authenticator, "refresh">,
+  caller: Caller,
+  sinceMs: number,
+): Promise<Caller> {
+  return performance.now() - sinceMs > MAX_AGE_MS ? authenticator.refresh(caller) : caller;
+}
+
 /**
  * With a token the cookie is not looked at, also when the token is refused: nobody becomes somebody else by it.
  *

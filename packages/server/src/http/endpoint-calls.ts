@@ -47,6 +47,7 @@ import {
 import type { Logger } from "../log/index.ts";
 import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
 import { auditRefusal } from "./audited.ts";
+import { callerAfter } from "./caller.ts";
 import { readRequest } from "./endpoint-request.ts";
 import { sendError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
@@ -150,7 +151,8 @@ class EndpointCall {
   async answer(): Promise<void> {
     const { definition, name } = this.#endpoint;
     const { headers, method } = this.#incoming;
-    const caller = await this.#deps.gate.enter(this.#incoming);
+    const startedMs = performance.now();
+    let caller = await this.#deps.gate.enter(this.#incoming);
     this.#caller = caller;
     if (method !== definition.method) {
       this.#outgoing.setHeader("allow", definition.method);
@@ -158,6 +160,8 @@ class EndpointCall {
     }
     callEndpoint(caller, name, definition.access);
     const request = await readRequest(this.#incoming, this.#params);
+    caller = await callerAfter(this.#deps.world.authenticator, caller, startedMs);
+    callEndpoint(caller, name, definition.access);
     const input = await checkInput(this.#endpoint, request.input);
     const parts = [this.#incoming.url ?? "", JSON.stringify(request.input ?? null)];
     const key = idempotencyKey(caller, `endpoints/${name}`, headers["idempotency-key"], parts);

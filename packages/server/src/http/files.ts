@@ -30,6 +30,7 @@ import {
 } from "../files/index.ts";
 import { lockLog } from "../runs/index.ts";
 import { decodeCursor, type Sql, type Transaction, toPage } from "../storage/index.ts";
+import { callerAfter } from "./caller.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
 import { takePart } from "./multipart.ts";
 import type { World } from "./world.ts";
@@ -76,7 +77,8 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
     "files.uploadToAgent": async (request) => {
       const { caller } = request;
       const agent = await callable(world, caller, request.params.agent_id);
-      return keep(world, request, async (tx, upload) => {
+      const still = (now: Caller) => callable(world, now, request.params.agent_id);
+      return keep(world, request, still, async (tx, upload) => {
         const row = toRow(world, caller, upload, { agent: toUuid(agent.agentId), thread: null });
         await insertFile(tx, row);
         return toFile(row);
@@ -86,7 +88,8 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
     "files.uploadToThread": async (request) => {
       const { caller } = request;
       const { id } = await toWrite(world, request, request.params.thread_id);
-      return keep(world, request, async (tx, upload) => addToThread(tx, caller, id, upload));
+      const still = (now: Caller) => toWrite(world, { ...request, caller: now }, request.params.thread_id);
+      return keep(world, request, still, async (tx, upload) => addToThread(tx, caller, id, upload));
     },
 
     "files.list": async (request) => {
@@ -151,17 +154,25 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
 
 const noFile = () => new CallboardError("not_found", "there is no such file for this caller");
 
-/** Takes the bytes in, then writes file and answer in one commit; refused uploads leave nothing. */
+/**
+ * Takes the bytes in, then writes file and answer in one commit; refused uploads leave nothing.
+ *
+ * @param still refuses a caller who may not upload any more, when that took its time
+ */
 async function keep<N extends RouteName & ("files.uploadToAgent" | "files.uploadToThread")>(
   world: World,
   request: ApiRequest<N>,
+  still: (now: Caller) => Promise<unknown>,
   write: (tx: Transaction, upload: Upload) => Promise<File>,
 ): Promise<Sent<N>> {
   const organization = toUuid(request.caller.organizationId);
+  const startedMs = performance.now();
   const upload = await takeIn(world, request, organization);
   const { name, mediaType: type, stored } = upload;
   let kept = false;
   try {
+    const caller = await callerAfter(world.authenticator, request.caller, startedMs);
+    if (caller !== request.caller) await still(caller);
     const work = async (tx: Transaction) => {
       await completeBlob(tx, organization, stored.blob);
       const file = await write(tx, upload);

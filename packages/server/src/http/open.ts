@@ -7,11 +7,10 @@
 import { CallboardError, toUuid } from "@callboard/protocol";
 import type { Authenticator, Caller } from "../access/index.ts";
 import type { Wakes } from "../storage/index.ts";
+import { callerAfter } from "./caller.ts";
 
 /** A wake-up may be lost. */
 const LOOK_MS = 15_000;
-/** Nothing that was read of a caller is used for longer. */
-const MAX_AGE_MS = 1000;
 
 /** Whether a caller may have what is open: asked again of the caller as it stands later. @throws a refusal */
 export type MayGoOn = (caller: Caller) => unknown;
@@ -66,9 +65,10 @@ export class OpenRequests {
     try {
       const found = await work(AbortSignal.any([signal, stop.signal]));
       stop.signal.throwIfAborted();
-      if (entry.touched || performance.now() - startedMs > MAX_AGE_MS) {
-        await mayGoOn(await this.#authenticator.refresh(caller));
-      }
+      const now = entry.touched
+        ? await this.#authenticator.refresh(caller)
+        : await callerAfter(this.#authenticator, caller, startedMs);
+      if (now !== caller) await mayGoOn(now);
       return found;
     } finally {
       this.#entries.delete(entry);
