@@ -30,15 +30,24 @@ export function toReport(error: unknown): { line: string; exitCode: number } {
 
 function lineOf(error: unknown): string {
   if (error instanceof CallboardApiError) {
-    const fields = (error.details.fields ?? []).map(({ path, message }) => `; ${path}: ${message}`).join("");
     const request = error.requestId === undefined ? "" : ` (request ${error.requestId})`;
-    return oneLine(`${error.code}: ${error.message}${fields}${request}`);
+    return oneLine(`${error.code}: ${withFields(error.message, error.details.fields)}${request}`);
   }
   if (error instanceof CallboardConnectionError) return oneLine(`${error.message}: ${deepest(error).message}`);
   if (!(error instanceof Error)) return oneLine(String(error));
   // Errors of the system and of our catalogue carry a code and speak for themselves; others are bugs.
   const isKnown = "code" in error && typeof error.code === "string" && !(error instanceof TypeError);
-  return isKnown ? plain(error.message) : (error.stack ?? error.message);
+  if (!isKnown) return error.stack ?? error.message;
+  return plain(withFields(error.message, (error as { details?: { fields?: Fields } }).details?.fields));
+}
+
+type Fields = readonly { path: string; message: string }[];
+
+/** The message, which tells the first field of several by itself, and the others. */
+function withFields(message: string, fields: Fields = []): string {
+  const told = message.replace(/ \(and \d+ more\)$/, "");
+  const others = fields.map(({ path, message: what }) => `${path}: ${what}`).filter((field) => !told.includes(field));
+  return [told, ...others].join("; ");
 }
 
 function deepest(error: Error): Error {

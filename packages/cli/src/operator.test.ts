@@ -59,10 +59,10 @@ describe("audit", () => {
     expect(outcome.stderr).toContain(words);
   });
 
-  test("asks for the database's address", async () => {
+  test("without an address, and in a folder without a database, says what is missing", async () => {
     const outcome = await callboard(["audit", "head"], { DATABASE_URL: "" });
-    expect(outcome).toMatchObject({ code: 2 });
-    expect(outcome.stderr).toContain("DATABASE_URL");
+    expect(outcome).toMatchObject({ code: 1 });
+    expect(outcome.stderr).toMatch(/^callboard: There is no database in .* Set DATABASE_URL.*\n$/);
   });
 });
 

@@ -44,7 +44,7 @@ export function createProgram(env: NodeJS.ProcessEnv): Command {
   addProjectCommands(program, contextOf, env);
   addTokenCommands(program, contextOf);
   addUsageCommands(program, contextOf);
-  addAuditCommands(program, contextOf, env);
+  addAuditCommands(program, contextOf);
   addMeCommand(program, contextOf);
   return program;
 }

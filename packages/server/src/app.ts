@@ -82,7 +82,9 @@ const ping = statement("app.ping", "select 1 as one");
 export async function createApp(config: Config, databaseUrl: string, secretKey: string, log: Logger): Promise<App> {
   const now = () => new Date();
   let metrics: Metrics | undefined;
+  let closed = false;
   const onDatabaseError = (error: unknown) => {
+    if (closed) return; // the pool says that it is closed a moment before its last sockets are
     metrics?.databaseError();
     log.warn({ error: errorFacts(error) }, "a connection to the database was lost");
   };
@@ -317,6 +319,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
       await startLane.close();
       await commitLane.close();
       await leaseLane.close();
+      closed = true;
       await database.close();
     },
   };

@@ -7,6 +7,7 @@ import { type Config, loadConfig } from "./config/index.ts";
 import { type LoadedEndpoint, projectPlace } from "./endpoints/index.ts";
 import { operatorLink, operatorPassword, Passwords } from "./identity/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
+import { operatorsUrl } from "./operator.ts";
 import {
   type AgentInFile,
   applyAgents,
@@ -17,10 +18,11 @@ import {
   loadAgents,
   loadDocuments,
   localCredentials,
+  readCredentials,
   writeCredentials,
 } from "./project/index.ts";
 import { SecretKeys } from "./secrets/index.ts";
-import { Database, embeddedUrl, migrate, startPostgres, Wakes } from "./storage/index.ts";
+import { Database, migrate, startPostgres, Wakes } from "./storage/index.ts";
 
 export { type AuditedOrganization, auditHeads, auditVerify, rotateKeys } from "./operator.ts";
 /** Agents in files, for the command line. */
@@ -55,8 +57,10 @@ export async function startDev(): Promise<void> {
     await migrate(databaseUrl);
     const app = await createApp(config, databaseUrl, await localKey(config), log);
     surviveProject(app, log);
-    const port = await app.server.listen(config.port, config.host);
-    await prepare(app, config, `http://${config.host}:${port}`, log);
+    await orStop(app, async () => {
+      const port = await listen(app, config);
+      await prepare(app, config, `http://${config.host}:${port}`, log);
+    });
     endOnSignals(app, config, log, async () => postgres?.stop());
     postgres?.onExit((exit) => log.error({ exit }, "PostgreSQL ended by itself"));
   } catch (error) {
@@ -74,9 +78,28 @@ export async function startServe(): Promise<void> {
   await migrate(databaseUrl);
   const app = await createApp(config, databaseUrl, config.secretKey as string, log);
   surviveProject(app, log);
-  const port = await app.server.listen(config.port, config.host);
+  const port = await orStop(app, () => listen(app, config));
   log.info({ host: config.host, port, role: config.role, pid: process.pid }, "listening");
   endOnSignals(app, config, log, async () => undefined);
+}
+
+/** A start that fails half-way leaves nothing running: an engine at work would keep the process alive. */
+async function orStop<T>(app: App, start: () => Promise<T>): Promise<T> {
+  try {
+    return await start();
+  } catch (error) {
+    await app.stop(0).catch(() => undefined); // the first error is the one to tell
+    throw error;
+  }
+}
+
+/** @throws an error with code `config` when the port is another's */
+async function listen({ server }: App, { port, host }: Config): Promise<number> {
+  return server.listen(port, host).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EADDRINUSE") throw error;
+    const message = `port ${port} of ${host} is in use. Stop what listens there, or set PORT to another one.`;
+    throw Object.assign(new Error(message, { cause: error }), { code: "config" });
+  });
 }
 
 /** `callboard admin init`: the first owner and token on an empty database. */
@@ -109,7 +132,8 @@ export function adminPassword(email: string, password: string): Promise<{ user_i
 /** `callboard admin set-password --link`. */
 export function adminPasswordLink(email: string): Promise<{ url: string; expires_at: string }> {
   return asOperator(async ({ database, config }) => {
-    const publicUrl = config.publicUrl ?? `http://${config.host}:${config.port}`;
+    const local = config.databaseUrl === undefined ? await readCredentials(config.dataDir) : undefined;
+    const publicUrl = config.publicUrl ?? local?.base_url ?? `http://${config.host}:${config.port}`;
     const { url, expires_at } = await operatorLink({ database, publicUrl: () => publicUrl }, email);
     return { url, expires_at };
   });
@@ -120,7 +144,7 @@ type Operator = { database: Database; wakes: Wakes; config: Config };
 /** Work on the database at DATABASE_URL, else on the one that `npm start` runs in the data folder. */
 async function asOperator<T>(work: (operator: Operator) => Promise<T>): Promise<T> {
   const config = await loadConfig(process.env, "dev");
-  const databaseUrl = config.databaseUrl ?? (await embeddedUrl(join(config.dataDir, "postgres")));
+  const databaseUrl = await operatorsUrl(config);
   await migrate(databaseUrl);
   const database = new Database({ connectionString: databaseUrl, poolSize: 2 });
   // Servers that run are told at once.

@@ -1,4 +1,5 @@
 /** What an operator does on the database itself, also while servers run on it. */
+import { join } from "node:path";
 import {
   type AuditCheck,
   type AuditHead,
@@ -9,18 +10,20 @@ import {
 } from "@callboard/protocol";
 import { audit, auditedOrganizations, auditHead, checkAudit } from "./access/index.ts";
 import { answerSecrets } from "./calls/index.ts";
+import { type Config, readConfig } from "./config/index.ts";
 import { jobSecrets } from "./endpoints/index.ts";
 import { ssoSecrets } from "./identity/index.ts";
 import { connectionSecrets } from "./models/index.ts";
 import { transcriptSecrets } from "./runs/index.ts";
 import { type Rotation, rotateSecrets, SecretKeys, type SecretShelf } from "./secrets/index.ts";
-import { Database, type Sql } from "./storage/index.ts";
+import { Database, embeddedUrl, type Sql } from "./storage/index.ts";
 
-/** Runs `work` on the database at `DATABASE_URL`. @throws an error with code `config` when it is not set */
+/** DATABASE_URL, else the database that `npm start` runs in the data folder. @throws EmbeddedPostgresError for neither */
+export const operatorsUrl = async ({ databaseUrl, dataDir }: Config): Promise<string> =>
+  databaseUrl ?? (await embeddedUrl(join(dataDir, "postgres")));
+
 async function onDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
-  const connectionString = process.env.DATABASE_URL;
-  if (!connectionString) throw Object.assign(new Error("DATABASE_URL is missing"), { code: "config" });
-  const database = new Database({ connectionString, poolSize: 2 });
+  const database = new Database({ connectionString: await operatorsUrl(readConfig(process.env, "dev")), poolSize: 2 });
   try {
     return await work(database);
   } finally {
@@ -90,7 +93,7 @@ export const secretShelves: readonly SecretShelf[] = [
  * Puts every stored secret under the first key of `CALLBOARD_SECRET_KEY`; the others open what is there. May be
  * stopped and begun again, and run while servers do.
  *
- * @throws an error with code `config` when DATABASE_URL or CALLBOARD_SECRET_KEY is not set
+ * @throws an error with code `config` when CALLBOARD_SECRET_KEY is not set
  */
 export function rotateKeys(): Promise<Rotation> {
   const text = process.env.CALLBOARD_SECRET_KEY;

@@ -15,7 +15,7 @@ type ListOptions = PageOptions & {
 };
 type CheckOptions = { organization?: string; anchor?: string; json?: boolean };
 
-export function addAuditCommands(program: Command, contextOf: ContextOf, env: NodeJS.ProcessEnv): void {
+export function addAuditCommands(program: Command, contextOf: ContextOf): void {
   const audit = program.command("audit").description("who did what, and whether the log of it is whole");
 
   paged(audit.command("list"))
@@ -39,13 +39,15 @@ export function addAuditCommands(program: Command, contextOf: ContextOf, env: No
     });
 
   const onDatabase = (command: Command): Command =>
-    command.option("--organization <id>", "only this organization's log (default: all)");
+    command
+      .option("--organization <id>", "only this organization's log (default: all)")
+      .addHelpText("after", "\nThe database is DATABASE_URL, else the one that `npm start` runs in this folder.");
 
   onDatabase(audit.command("verify"))
-    .description("check every entry of the log in the database at DATABASE_URL; exit code 1 when one does not fit")
+    .description("check every entry of the log in the server's database; exit code 1 when one does not fit")
     .option("--anchor <seq:hash>", "what `audit head` printed at some time: the log must still hold it")
     .action(async (_: CheckOptions, command: Command) => {
-      const { organization, anchor, json } = checkOptions(command, env);
+      const { organization, anchor, json } = command.optsWithGlobals<CheckOptions>();
       if (anchor !== undefined && !/^\d{1,15}:[0-9a-f]{64}$/.test(anchor)) {
         throw new UsageError("expected --anchor as a number, a colon and a hash of 64 hex digits");
       }
@@ -67,18 +69,12 @@ export function addAuditCommands(program: Command, contextOf: ContextOf, env: No
     });
 
   onDatabase(audit.command("head"))
-    .description("print number and hash of the last entry in the database at DATABASE_URL, to keep elsewhere")
+    .description("print number and hash of the last entry in the server's database, to keep elsewhere")
     .action(async (_: CheckOptions, command: Command) => {
-      const { organization, json } = checkOptions(command, env);
+      const { organization, json } = command.optsWithGlobals<CheckOptions>();
       const { auditHeads } = await import("@callboard/server");
       const heads = await auditHeads(organization === undefined ? {} : { organization });
       if (json) for (const head of heads) printJson(head);
       else printTable(["organization_id", "anchor"], heads);
     });
-}
-
-/** @throws UsageError without DATABASE_URL */
-function checkOptions(command: Command, env: NodeJS.ProcessEnv): CheckOptions {
-  if (!env.DATABASE_URL) throw new UsageError("expected DATABASE_URL, the address of the server's PostgreSQL database");
-  return command.optsWithGlobals<CheckOptions>();
 }

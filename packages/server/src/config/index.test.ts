@@ -45,7 +45,11 @@ describe("without any variable", () => {
       process.chdir(folder);
       await mkdir(join(folder, "endpoints"));
       expect(readConfig({}, "dev").project).toBe(folder);
+      await mkdir(join(folder, "other"));
       expect(readConfig({ CALLBOARD_PROJECT: "other" }, "dev").project).toBe(join(folder, "other"));
+      expect(problemsOf({ CALLBOARD_PROJECT: "misspelt" }, "dev")).toEqual([
+        "CALLBOARD_PROJECT is misspelt: expected a folder; there is none",
+      ]);
       expect(readConfig(serve, "serve").project).toBeNull();
     } finally {
       process.chdir(before);

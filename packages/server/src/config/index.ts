@@ -121,7 +121,7 @@ function gather(env: Env, mode: "dev" | "serve", problems: string[]): Config {
     },
     databaseUrl: read.text("DATABASE_URL"),
     dataDir: resolve(read.text("CALLBOARD_DATA_DIR") ?? ".callboard"),
-    project: project(read.text("CALLBOARD_PROJECT"), mode),
+    project: project(read, mode),
     reload: mode === "dev",
     role: read.oneOf("CALLBOARD_ROLE", ["all", "api", "worker"], "all"),
     graceMs: read.integer("CALLBOARD_GRACE_MS", 10_000, 0, 600_000),
@@ -171,8 +171,12 @@ const parts = ["agents", "tools", "endpoints", "callboard.config.ts"];
 const MAX_LIMIT = 2_000_000_000;
 const limit = (value: number): number | null => (value === 0 ? null : value);
 
-function project(given: string | undefined, mode: "dev" | "serve"): string | null {
-  if (given !== undefined) return resolve(given);
+function project(read: Reader, mode: "dev" | "serve"): string | null {
+  const given = read.text("CALLBOARD_PROJECT");
+  if (given !== undefined) {
+    if (!existsSync(given)) read.problem(`CALLBOARD_PROJECT is ${given}: expected a folder; there is none`);
+    return resolve(given);
+  }
   if (mode === "serve") return null;
   return resolve(parts.some((part) => existsSync(part)) ? "." : "examples/support-desk");
 }

@@ -93,7 +93,8 @@ export async function localCredentials(
 
 const fileOf = (dataDir: string): string => join(dataDir, "credentials.json");
 
-async function readCredentials(dataDir: string): Promise<Credentials | undefined> {
+/** Undefined when there are none, or none that can be read. */
+export async function readCredentials(dataDir: string): Promise<Credentials | undefined> {
   try {
     return JSON.parse(await readFile(fileOf(dataDir), "utf8")) as Credentials;
   } catch {

@@ -9,6 +9,7 @@ export {
   localCredentials,
   type OwnerPlan,
   type ProjectRooms,
+  readCredentials,
   writeCredentials,
 } from "./first-start.ts";
 export {

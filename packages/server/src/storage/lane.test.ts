@@ -57,3 +57,10 @@ test("a closed lane takes nothing more", async () => {
   await closed.close();
   await expect(closed.rows(backend, [])).rejects.toSatisfy(isConnectionError);
 });
+
+test("a lane that is closed while it connects leaves no connection behind", async () => {
+  const closed = new Lane(testDatabase.url, () => {});
+  const connecting = closed.rows(backend, []);
+  await closed.close();
+  await expect(connecting).rejects.toSatisfy(isConnectionError);
+});

@@ -46,6 +46,10 @@ export class Lane {
     });
     await client.connect();
     await client.query(SETTINGS);
+    if (this.#closed) {
+      await client.end();
+      throw new Error("Client was closed");
+    }
     this.#client = client;
     return client;
   }
