@@ -152,6 +152,18 @@ describe("endpoints and jobs", () => {
   const at = "2026-01-31T09:30:00.000Z";
   const event = (seq: number, type: string, data: unknown) => ({ seq, job_id: "job_1", type, data, created_at: at });
 
+  test("endpoints list prints the project's own routes", async () => {
+    const close = { operationId: "endpoints.tickets/[id]", summary: "Close a ticket.", responses: {} };
+    const server = await scriptedServer({
+      "GET /openapi.json": json({
+        paths: { "/endpoints/tickets/{id}": { post: close }, "/api/v1/me": { get: { operationId: "me.get" } } },
+      }),
+    });
+    expect((await callboard(server.url, ["endpoints", "list", "--json"])).stdout).toBe(
+      '{"method":"POST","path":"/endpoints/tickets/{id}","summary":"Close a ticket."}\n',
+    );
+  });
+
   test("endpoints call prints the answer, and waits for that of a job", async () => {
     const server = await scriptedServer({
       "POST /endpoints/triage": json({ category: "bug" }),

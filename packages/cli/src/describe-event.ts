@@ -1,7 +1,14 @@
 /** Events in words. */
 import type { Event, Usage } from "@callboard/client";
 
-const json = (value: unknown): string => (value === undefined ? "" : ` ${JSON.stringify(value)}`);
+/** A line or so of what a tool was given or answered; `--json` and the transcript have all of it. */
+const MAX_VALUE = 240;
+
+function json(value: unknown): string {
+  if (value === undefined) return "";
+  const text = JSON.stringify(value);
+  return text.length <= MAX_VALUE ? ` ${text}` : ` ${text.slice(0, MAX_VALUE)}…`;
+}
 
 const cost = ({ input_tokens, output_tokens, cost_micros }: Usage): string =>
   `${input_tokens} tokens in, ${output_tokens} out, $${(cost_micros / 1_000_000).toFixed(4)}`;
@@ -22,7 +29,8 @@ export function describeEvent(event: Event): string | undefined {
     case "permission.requested": {
       const { tool, input, permission_id } = event.data;
       const decide = `callboard events decide ${event.thread_id} ${permission_id} allow_once|allow_for_thread|deny`;
-      return `permission wanted for ${tool}${json(input)}\n  ${decide}`;
+      // Whoever decides has to see all of it.
+      return `permission wanted for ${tool} ${JSON.stringify(input)}\n  ${decide}`;
     }
     case "permission.decided": {
       const { decision, message } = event.data;

@@ -67,3 +67,18 @@ test("a status, a second try and the end are lines", () => {
 test("a model cannot speak to the terminal", () => {
   expect(printed(whole("a\u001b]0;title\u0007b\rc\td"))).toBe("a]0;titlebc\td\n");
 });
+
+test("what a tool answered is cut to a line or so; what a person is to decide on is not", () => {
+  const input = { text: "x".repeat(300) };
+  const done = entry(1, "tool.call.completed", {
+    call_id: "call_1",
+    tool: "find",
+    outcome: "ok",
+    output: input,
+    duration_ms: 5,
+  });
+  expect(printed(done)).toBe(`tool find: ok after 5 ms {"text":"${"x".repeat(231)}…\n`);
+  expect(printed(entry(1, "permission.requested", { permission_id: "perm_1", tool: "refund", input }))).toContain(
+    JSON.stringify(input),
+  );
+});

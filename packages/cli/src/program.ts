@@ -8,6 +8,7 @@ import { addEventCommands } from "./commands/events.ts";
 import { addFileCommands } from "./commands/files.ts";
 import { addJobCommands } from "./commands/jobs.ts";
 import { addMeCommand } from "./commands/me.ts";
+import { addGroupCommands, addInvitationCommands } from "./commands/people.ts";
 import { addPermissionCommands } from "./commands/permissions.ts";
 import { addProjectCommands } from "./commands/project.ts";
 import { addRunCommands } from "./commands/runs.ts";
@@ -43,6 +44,8 @@ export function createProgram(env: NodeJS.ProcessEnv): Command {
   addAgentCommands(program, contextOf);
   addProjectCommands(program, contextOf, env);
   addTokenCommands(program, contextOf);
+  addInvitationCommands(program, contextOf);
+  addGroupCommands(program, contextOf);
   addUsageCommands(program, contextOf);
   addAuditCommands(program, contextOf);
   addMeCommand(program, contextOf);

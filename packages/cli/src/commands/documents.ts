@@ -4,6 +4,7 @@ import type { ContextOf } from "../context.ts";
 import { toUpload } from "../local-file.ts";
 import { collect, type PageOptions, paged, pageOf, printPage, wholeNumber } from "../options.ts";
 import { plain, printFields, printJson, styled, write } from "../output.ts";
+import { groupIds } from "./people.ts";
 
 type SearchOptions = { collection?: string; limit?: number };
 type CreateOptions = { name?: string; language?: string; organization?: true; group?: string[] };
@@ -75,11 +76,10 @@ export function addDocumentCommands(program: Command, contextOf: ContextOf): voi
     .option("--group <group>", "open it to a group, by slug or id (repeatable)", collect)
     .action(async (slug: string, { name, language, organization, group }: CreateOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      const known = group === undefined ? [] : (await client.groups.list({ limit: 200 })).data;
       type Body = Parameters<typeof client.collections.create>[0];
-      const groups = (group ?? []).map((one) => known.find((found) => found.slug === one)?.id ?? one);
+      const groups = await groupIds(client, group);
       const body = { slug, name: name ?? slug, access: { organization: organization === true, groups } };
-      // The server knows its languages and groups, and says which one it does not know.
+      // The server knows its languages, and says which one it does not know.
       const made = await client.collections.create({ ...body, ...(language ? { language } : {}) } as Body);
       if (json) printJson(made);
       else printFields(made);

@@ -1,14 +1,27 @@
 import { text } from "node:stream/consumers";
 import { type Command, Option } from "commander";
+import { type DescribedEndpoint, endpointsIn } from "../code/openapi.ts";
 import type { ContextOf } from "../context.ts";
 import { UsageError } from "../errors.ts";
-import { printJson, write } from "../output.ts";
+import { printJson, printTable, write } from "../output.ts";
+import { readOpenApi } from "../project/described.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 type CallOptions = { method: (typeof METHODS)[number] };
 
 export function addEndpointCommands(program: Command, contextOf: ContextOf): void {
   const endpoints = program.command("endpoints").description("custom routes of the server's project");
+
+  endpoints
+    .command("list")
+    .description("list the endpoints that the server has")
+    .action(async (_: unknown, command: Command) => {
+      const { baseUrl, json } = contextOf(command);
+      const found = endpointsIn(await readOpenApi(baseUrl));
+      const rows = found.map(({ method, parts, summary }) => ({ method, path: pathOf(parts), summary }));
+      if (json) for (const row of rows) printJson(row);
+      else printTable(["method", "path", "summary"], rows);
+    });
 
   endpoints
     .command("call <path> [input]")
@@ -26,6 +39,9 @@ export function addEndpointCommands(program: Command, contextOf: ContextOf): voi
       else write(`${JSON.stringify(answer, null, 2)}\n`);
     });
 }
+
+const pathOf = (parts: DescribedEndpoint["parts"]): string =>
+  `/endpoints/${parts.map((part) => ("literal" in part ? part.literal : `{${part.param}}`)).join("/")}`;
 
 function parseInput(input: string | undefined): unknown {
   if (input === undefined) return undefined;

@@ -1,3 +1,4 @@
+import type { CallboardClient } from "@callboard/client";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Context, ContextOf } from "../context.ts";
 import { collect, type PageOptions, paged, pageOf, printPage, wholeNumber } from "../options.ts";
@@ -8,8 +9,13 @@ type CreateOptions = {
   label: string;
   scope?: string[];
   agent?: string[];
+  attribute?: true;
   expiresInDays?: number | "never";
 };
+type UpdateOptions = { label?: string; scope?: string[]; agent?: string[]; attribute?: boolean };
+type RotateOptions = { overlapSeconds?: number; expiresInDays?: number | "never" };
+/** The server knows its scopes and says which one it does not know. */
+type Scopes = NonNullable<Parameters<CallboardClient["tokens"]["create"]>[0]["scopes"]>;
 
 export function addTokenCommands(program: Command, contextOf: ContextOf): void {
   const tokens = program.command("tokens").description("secrets that prove who is asking");
@@ -21,6 +27,7 @@ export function addTokenCommands(program: Command, contextOf: ContextOf): void {
     .option("--label <text>", "what it is for", "cli")
     .option("--scope <scope>", "what it may do, like threads:read (repeatable; default: what the kind needs)", collect)
     .option("--agent <agent>", "an agent that a service token may call, by id or slug (repeatable)", collect)
+    .option("--attribute", "a service token may act for people")
     .option("--expires-in-days <days>", "days until it expires, or never (default: 90)", days)
     .action((options: CreateOptions, command: Command) => createToken(contextOf(command), options));
 
@@ -30,6 +37,42 @@ export function addTokenCommands(program: Command, contextOf: ContextOf): void {
       const { client, json } = contextOf(command);
       const page = await client.tokens.list(pageOf(options));
       printPage(json, page, ["id", "kind", "label", "prefix", "expires_at", "last_used_at", "revoked_at"]);
+    });
+
+  tokens
+    .command("update <id>")
+    .description("rename a token, take scopes away, or change what a service token may call")
+    .option("--label <text>", "what it is for")
+    .option("--scope <scope>", "a scope that it keeps; the others go (repeatable)", collect)
+    .option("--agent <agent>", "an agent that a service token may call; the others go (repeatable)", collect)
+    .option("--attribute", "a service token may act for people")
+    .option("--no-attribute", "it may not")
+    .action(async (tokenId: string, options: UpdateOptions, command: Command) => {
+      const { client, json } = contextOf(command);
+      const { label, scope, agent, attribute } = options;
+      const token = await client.tokens.update(tokenId, {
+        ...(label === undefined ? {} : { label }),
+        ...(scope ? { scopes: scope as Scopes } : {}),
+        ...(agent ? { agent_ids: await agentIds(client, agent) } : {}),
+        ...(attribute === undefined ? {} : { may_attribute: attribute }),
+      });
+      if (json) printJson(token);
+      else printFields(token);
+    });
+
+  tokens
+    .command("rotate <id>")
+    .description("replace a token's secret; the new one is printed once and kept nowhere")
+    .option("--overlap-seconds <n>", "how long the old secret still works, at most 86400 (default: 0)", wholeNumber)
+    .option("--expires-in-days <days>", "days until it expires, or never (default: as many as at first)", days)
+    .action(async (tokenId: string, { overlapSeconds, expiresInDays }: RotateOptions, command: Command) => {
+      const { client, json } = contextOf(command);
+      const rotated = await client.tokens.rotate(tokenId, {
+        ...(overlapSeconds === undefined ? {} : { overlap_seconds: overlapSeconds }),
+        ...expiry(expiresInDays),
+      });
+      if (json) printJson(rotated);
+      else printFields({ ...rotated.token, secret: rotated.secret });
     });
 
   tokens
@@ -44,21 +87,24 @@ export function addTokenCommands(program: Command, contextOf: ContextOf): void {
 }
 
 async function createToken({ client, json }: Context, options: CreateOptions): Promise<void> {
-  const { kind, label, scope, agent, expiresInDays } = options;
-  const agents = await Promise.all(
-    (agent ?? []).map(async (name) => (name.startsWith("agent_") ? name : (await client.agents.get(name)).id)),
-  );
+  const { kind, label, scope, agent, attribute, expiresInDays } = options;
   const created = await client.tokens.create({
     kind,
     label,
-    // The server knows its scopes and says which one it does not know.
-    ...(scope ? { scopes: scope as NonNullable<Parameters<typeof client.tokens.create>[0]["scopes"]> } : {}),
-    ...(agent ? { agent_ids: agents } : {}),
-    ...(expiresInDays === undefined ? {} : { expires_in_days: expiresInDays === "never" ? null : expiresInDays }),
+    ...(scope ? { scopes: scope as Scopes } : {}),
+    ...(agent ? { agent_ids: await agentIds(client, agent) } : {}),
+    ...(attribute === true ? { may_attribute: true } : {}),
+    ...expiry(expiresInDays),
   });
   if (json) return printJson(created);
   printFields({ ...created.token, secret: created.secret });
 }
+
+const agentIds = (client: CallboardClient, named: readonly string[]): Promise<string[]> =>
+  Promise.all(named.map(async (name) => (name.startsWith("agent_") ? name : (await client.agents.get(name)).id)));
+
+const expiry = (days: number | "never" | undefined) =>
+  days === undefined ? {} : { expires_in_days: days === "never" ? null : days };
 
 // Not null for never: commander turns a parsed null into an empty text.
 function days(text: string): number | "never" {

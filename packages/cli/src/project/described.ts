@@ -1,4 +1,4 @@
-/** What `generate` asks a server. */
+/** What a server says of itself, for `generate` and lists. */
 import { type CallboardClient, CallboardConnectionError, paginate } from "@callboard/client";
 import { endpointsIn, type OpenApi } from "../code/openapi.ts";
 import type { Described } from "../code/typed-helpers.ts";
@@ -17,7 +17,7 @@ export async function describeServer(client: CallboardClient, baseUrl: string): 
 }
 
 /** The description is open to all, so the token stays here. */
-async function readOpenApi(baseUrl: string): Promise<OpenApi> {
+export async function readOpenApi(baseUrl: string): Promise<OpenApi> {
   const url = `${baseUrl.replace(/\/+$/, "")}/api/v1/openapi.json`;
   const response = await fetch(url).catch((cause) => {
     throw new CallboardConnectionError("no answer from the server", { cause });
