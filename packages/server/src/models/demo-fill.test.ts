@@ -37,6 +37,21 @@ describe("fillSchema", () => {
     expect(fillSchema({ type: "string" }, { text: "hello", facts: [{ key: "id", value: 9 }] }, "ticket_id")).toBe("9");
   });
 
+  test("an id that tools found under the same name comes before one in the text that they did not find", () => {
+    const facts = [{ key: "document_id", value: "document_1" }];
+    expect(fillSchema({ type: "string" }, { text: "it shows E-17", facts }, "document_id")).toBe("document_1");
+    const found = [...facts, { key: "document_id", value: "E-17" }];
+    expect(fillSchema({ type: "string" }, { text: "it shows E-17", facts: found }, "document_id")).toBe("E-17");
+  });
+
+  test("a number is what the text says behind its name, when it is within the bounds", () => {
+    const amount = (text: string) =>
+      fillSchema({ type: "integer", minimum: 1, maximum: 50_000 }, { text, facts: [] }, "amount_cents");
+    expect(amount("Refund QH-20417, amount_cents 12000, charged twice")).toBe(12_000);
+    expect(amount("Amount cents: 700")).toBe(700);
+    expect([amount("amount_cents 60000"), amount("pay 12 cents")]).toEqual([1, 1]);
+  });
+
   test("an enum takes the value that the text mentions, else the first", () => {
     expect(fillSchema({ enum: ["closed", "open", "all"] }, source)).toBe("open");
     expect(fillSchema({ enum: ["red", "green"] }, source)).toBe("red");

@@ -130,7 +130,9 @@ function fillNumber(schema: Schema, { index, source, name }: Place): Json {
     numberAt(schema, "maximum") ?? Infinity,
     below === undefined ? Infinity : below - (step || 0.5),
   );
-  const found = source.facts.find(({ key, value }) => typeof value === "number" && key === name.toLowerCase())?.value;
+  const found =
+    numberInText(name, source.text) ??
+    source.facts.find(({ key, value }) => typeof value === "number" && key === name.toLowerCase())?.value;
   let value = least === -Infinity ? Math.min(1, most) : least;
   if (typeof found === "number" && found >= least && found <= most) value = found;
   if (step > 0) value = Math.ceil(value / step) * step;
@@ -211,12 +213,24 @@ function plainString({ name, source }: Place): string {
   const fact = source.facts.find(({ key }) => key === name.toLowerCase());
   if (has("q", "query", "search", "term", "terms", "keyword", "keywords")) return keyWords(source.text);
   if (["id", "key", "slug", "number", "reference", "code"].includes(last)) {
-    return idInText(source.text) ?? `${(fact ?? source.facts.find(({ key }) => key === "id"))?.value ?? "1"}`;
+    const said = idInText(source.text);
+    // What tools found as `document_id` is one; what looks like an id in the text may be something else's.
+    const isOther = words.length > 1 && fact !== undefined && !source.facts.some(({ value }) => value === said);
+    if (said !== undefined && !isOther) return said;
+    return `${(fact ?? source.facts.find(({ key }) => key === "id"))?.value ?? "1"}`;
   }
   if (fact !== undefined) return `${fact.value}`;
   if (has("text", "message", "question", "prompt", "content", "body", "input")) return source.text.trim() || "demo";
   if (has("title", "subject", "name", "label", "heading", "topic")) return firstLine(source.text, 60) || "demo";
   return firstLine(source.text, 200) || "demo";
+}
+
+/** What stands behind the name in the text: `amount_cents 12000`, `amount cents: 12000`. */
+function numberInText(name: string, text: string): number | undefined {
+  const words = nameWords(name).filter((word) => /^[a-z]+$/.test(word));
+  if (words.length === 0) return undefined;
+  const found = new RegExp(`\\b${words.join("[ _-]?")}[ :=]{1,3}(\\d{1,15}(?:\\.\\d{1,6})?)\\b`, "i").exec(text)?.[1];
+  return found === undefined ? undefined : Number(found);
 }
 
 /** `T-1004`, `order_77` or a plain number. */
