@@ -10,6 +10,7 @@ import type { Logger } from "../log/index.ts";
 import { API_PREFIX } from "./api.ts";
 import { docsPage, docsPolicy } from "./docs-page.ts";
 import { sendError } from "./errors.ts";
+import { linkPage, linkPageHeaders, linkPages } from "./link-page.ts";
 import type { Metrics } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 
@@ -48,10 +49,14 @@ export function createServer(options: ServerOptions): HttpServer {
     if (document?.version !== version) document = { version, text: JSON.stringify(openApi(endpoints.list())) };
     return c.body(document.text, 200, { "content-type": "application/json", "access-control-allow-origin": "*" });
   });
-  app.get(`${API_PREFIX}/docs`, (c) =>
-    c.html(docsPage(openApi(endpoints.list())), 200, { "content-security-policy": docsPolicy }),
-  );
+  app.get(`${API_PREFIX}/docs`, async (c) => {
+    await endpoints.refresh();
+    return c.html(docsPage(openApi(endpoints.list())), 200, { "content-security-policy": docsPolicy });
+  });
   app.get("/", (c) => c.redirect(`${API_PREFIX}/docs`));
+  for (const [path, page] of Object.entries(linkPages)) {
+    app.get(path, (c) => c.html(linkPage(page), 200, linkPageHeaders));
+  }
   app.notFound((c) => {
     const allowed = methodsOf(c.req.path);
     const error =
