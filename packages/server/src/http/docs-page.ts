@@ -41,14 +41,22 @@ function toItem({ path, method, operation }: { path: string; method: string; ope
     ([type, { schema }]) => `<h4>Body <small>${html(type)}</small></h4>${json(schema)}`,
   );
   const answers = Object.entries(operation.responses).map(([status, answer]) => {
-    const reference = Object.values(answer.content ?? {})[0]?.schema.$ref;
-    const name = typeof reference === "string" ? reference.split("/").at(-1) : undefined;
-    const link = name === undefined ? "" : ` <a href="#schema-${html(name)}">${html(name)}</a>`;
-    return `<tr><td><code>${html(status)}</code></td><td>${code(answer.description)}${link}</td></tr>`;
+    const schema = Object.values(answer.content ?? {})[0]?.schema;
+    const result = answer["x-job-result"];
+    const later = result === undefined ? "" : `<p>${code(result.description)}</p>${json(result.schema)}`;
+    return `<tr><td><code>${html(status)}</code></td><td>${code(answer.description)}${shown(schema)}${later}</td></tr>`;
   });
   return `<details id="${html(operation.operationId)}"><summary><code class="${method}">${method.toUpperCase()}</code> <code>${html(path)}</code>
 <span>${code(operation.summary)}</span></summary>${parameters.length > 0 ? `<h4>Parameters</h4><table>${parameters.join("")}</table>` : ""}${bodies.join("")}
 <h4>Answers</h4><table>${answers.join("")}</table></details>`;
+}
+
+/** A link to a schema with a name; the schema itself, as endpoints have it, where there is none. */
+function shown(schema: { [key: string]: unknown } | undefined): string {
+  if (schema === undefined) return "";
+  if (typeof schema.$ref !== "string") return Object.keys(schema).length === 0 ? "" : json(schema);
+  const name = html(schema.$ref.split("/").at(-1) ?? "");
+  return ` <a href="#schema-${name}">${name}</a>`;
 }
 
 const json = (schema: unknown): string => `<pre>${html(JSON.stringify(schema, null, 2))}</pre>`;

@@ -31,7 +31,12 @@ export type Operation = {
   requestBody?: { required: true; content: Record<string, { schema: Schema }> };
   responses: Record<
     string,
-    { description: string; content?: Record<string, { schema: Schema }>; headers?: unknown; "x-job-result"?: unknown }
+    {
+      description: string;
+      content?: Record<string, { schema: Schema }>;
+      headers?: unknown;
+      "x-job-result"?: { description: string; schema: Schema };
+    }
   >;
 };
 
