@@ -28,7 +28,15 @@ import {
   waitForEnd,
 } from "../calls/index.ts";
 import { errorFacts } from "../log/index.ts";
-import { AlreadyAnswered, cancelRun, findRun, type IdempotencyKey, StaleAccess, toRun } from "../runs/index.ts";
+import {
+  AlreadyAnswered,
+  Attempts,
+  cancelRun,
+  findRun,
+  type IdempotencyKey,
+  StaleAccess,
+  toRun,
+} from "../runs/index.ts";
 import { type Call, CallMoved, type EndpointWorld } from "./asked.ts";
 import type { RunPlace } from "./relay.ts";
 import {
@@ -42,7 +50,6 @@ import {
 
 /** Idempotency keys of runs in jobs have this in the place of a route. */
 const ROUTE = "endpoints.run";
-const MAX_ATTEMPTS = 4;
 const WAIT_SECONDS = 60;
 const AGAIN_MS = 500;
 /** How often a cancel is tried while the database is away. */
@@ -152,7 +159,8 @@ export class AgentRuns {
   }
 
   async #start(starter: Starter, number: number): Promise<Started> {
-    for (let attempt = 1; ; attempt++) {
+    const attempts = new Attempts();
+    for (;;) {
       const { jobId } = this.#call;
       const key = jobId === null ? null : runKey(this.#caller, jobId, number);
       try {
@@ -164,7 +172,7 @@ export class AgentRuns {
       } catch (error) {
         const isTaken = error instanceof AlreadyAnswered;
         if (!(isTaken || error instanceof StaleAccess || isUnderWay(error))) throw error;
-        if (attempt === MAX_ATTEMPTS) throw new CallboardError("unavailable", "access keeps changing; try again");
+        await attempts.again();
         if (!isTaken) this.#caller = await this.#callerNow();
       }
     }

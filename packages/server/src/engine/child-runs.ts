@@ -24,6 +24,7 @@ import { type AgentDirectory, type CallableAgent, MAX_DEPTH } from "../agents/in
 import { render } from "../calls/index.ts";
 import type { Feed } from "../events/index.ts";
 import {
+  Attempts,
   addUsage,
   agentsAbove,
   childIds,
@@ -87,7 +88,6 @@ export type ChildOutcome =
   | { kind: "denied"; reason: string }
   | { kind: "refused"; reason: string };
 
-const MAX_ATTEMPTS = 4;
 /** Events after which a child may have stopped for its caller. */
 const STOPS: ReadonlySet<string> = new Set([...terminalEventTypes, "run.waiting"]);
 
@@ -120,17 +120,15 @@ export class ChildRuns {
 
   async #begin(parent: Parent, asked: Asked): Promise<RunRow | ChildOutcome> {
     try {
-      for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      for (const attempts = new Attempts(); ; await attempts.again()) {
         const agent = await this.#allowed(parent, asked.slug);
-        if (agent === undefined) continue;
-        const begun = await this.#beginAs(parent, asked, agent);
+        const begun = agent === undefined ? undefined : await this.#beginAs(parent, asked, agent);
         if (begun !== undefined) return begun;
       }
     } catch (error) {
       if (!(error instanceof CallboardError) || error.status >= 500) throw error;
       return { kind: error.code === "invalid_variables" ? "refused" : "denied", reason: error.message };
     }
-    throw new CallboardError("unavailable", "access keeps changing; try again");
   }
 
   /** The agent, if the run's principal may use it now; undefined when access changed while it was read (D2). */

@@ -32,7 +32,7 @@ import {
 } from "../access/index.ts";
 import { answerIdentity, idempotencyKey, reserve, store, storedAnswer, waitSeconds } from "../calls/index.ts";
 import type { Logger } from "../log/index.ts";
-import { AlreadyAnswered, type IdempotencyKey, StaleAccess } from "../runs/index.ts";
+import { AlreadyAnswered, Attempts, type IdempotencyKey, StaleAccess } from "../runs/index.ts";
 import type { SecretKeys } from "../secrets/index.ts";
 import type { Database } from "../storage/index.ts";
 import { audited, auditRefusal } from "./audited.ts";
@@ -63,7 +63,6 @@ type AnyHandler = Handler<RouteName>;
 export const API_PREFIX = "/api/v1";
 /** Bytes of an upload's base64; beyond that there is multipart. */
 const MAX_BASE64_BYTES = 12 * 1024 * 1024;
-const MAX_ATTEMPTS = 4;
 const NOTHING = Buffer.alloc(0);
 
 /** A router with every route of the table under `/api/v1`. */
@@ -171,7 +170,8 @@ class Request {
     const key = this.#idempotency;
     // An upload is compared after it was taken in: its bytes are part of the request.
     if (key !== null && this.#route.multipart !== true && (await this.#replay(key))) return;
-    for (let attempt = 1; ; attempt++) {
+    const attempts = new Attempts();
+    for (;;) {
       try {
         this.#send(await handler(this.#toApiRequest()));
         return;
@@ -179,9 +179,7 @@ class Request {
         if (error instanceof AlreadyAnswered && this.#idempotency !== null) {
           if (await this.#replay(this.#idempotency)) return;
         } else if (!(error instanceof StaleAccess)) throw error;
-        if (attempt === MAX_ATTEMPTS) {
-          throw new CallboardError("unavailable", "access keeps changing; try again", { retry_after_ms: 1000 });
-        }
+        await attempts.again();
         this.#caller = await this.#deps.authenticator.refresh(this.#caller);
       }
     }

@@ -12,17 +12,6 @@ export type RunHost = {
   drop(runUuid: string): void;
 };
 
-/**
- * The caller's rights changed since they were read; nothing was written.
- * `http` reads them again and repeats the request.
- */
-export class StaleAccess extends Error {
-  constructor() {
-    super("access changed while the request was under way");
-    this.name = "StaleAccess";
-  }
-}
-
 /** The idempotency key was used by a request that came first; `http` answers with its stored response. */
 export class AlreadyAnswered extends Error {
   constructor() {

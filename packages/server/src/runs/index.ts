@@ -16,7 +16,7 @@ export { type Claim, claimRuns, isSuspect } from "./claim.ts";
 export { type CommitResult, RunCommits } from "./commits.ts";
 export { decideById, expire } from "./decide.ts";
 export { settleFamilies } from "./families.ts";
-export { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
+export { AlreadyAnswered, type IdempotencyKey, type RunHost } from "./host.ts";
 export {
   cancelRun,
   lockLog,
@@ -51,6 +51,7 @@ export {
 } from "./run.ts";
 export { openCall, openStep, sealCall, sealParts, sealUpdate, transcriptSecrets } from "./sealed.ts";
 export { type SendDeps, type SendRequest, sendEvents } from "./send.ts";
+export { Attempts, StaleAccess } from "./stale.ts";
 export { principalOf, type StartDeps, type StartRequest, startThread } from "./start.ts";
 export { StartBatch } from "./start-batch.ts";
 export { startChild } from "./start-child.ts";

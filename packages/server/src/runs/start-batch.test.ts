@@ -3,7 +3,8 @@ import { toUuid } from "@callboard/protocol";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { isConnectionError, type Lane, type Statement, statement } from "../storage/index.ts";
 import { createRunsWorld, type RunsWorld } from "./fixture.ts";
-import { AlreadyAnswered, StaleAccess } from "./host.ts";
+import { AlreadyAnswered } from "./host.ts";
+import { StaleAccess } from "./stale.ts";
 import { type Start, startIn } from "./start-batch.ts";
 
 const bumpEpoch = statement("test.bump_epoch", "update organizations set access_epoch = access_epoch + 1 returning 1");

@@ -18,8 +18,9 @@ import type { Database } from "../storage/index.ts";
 import { type ThreadRow, threadLinks, toThread } from "../threads/index.ts";
 import type { RunsAtOnce } from "./at-once.ts";
 import type { Claim } from "./claim.ts";
-import { AlreadyAnswered, type IdempotencyKey, type RunHost, StaleAccess } from "./host.ts";
+import { AlreadyAnswered, type IdempotencyKey, type RunHost } from "./host.ts";
 import { keyOf, type Principal, type RunInput, type RunRow, toRun } from "./run.ts";
+import { StaleAccess } from "./stale.ts";
 import { type Start, type StartBatch, startIn } from "./start-batch.ts";
 
 export type StartDeps = {

@@ -1,0 +1,38 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startTestServer, type TestServer } from "../testing/server.ts";
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startTestServer({ agents: { talker: { name: "Talker" } } });
+});
+afterAll(() => server.stop());
+
+test("what is asked while access changes all the time is delayed, not refused", { timeout: 120_000 }, async () => {
+  const owner = server.client();
+  const tokens = await Promise.all(
+    Array.from(
+      { length: 80 },
+      async (_, i) => (await owner.post("/tokens", { label: `t${i}`, scopes: ["agents:read"] })).body.token.id,
+    ),
+  );
+  let isOver = false;
+  const changes = (async () => {
+    for (const id of tokens) {
+      expect((await owner.post(`/tokens/${id}/revoke`)).status).toBe(200);
+    }
+    isOver = true;
+  })();
+  const statuses: number[] = [];
+  const starter = async () => {
+    while (!isOver) {
+      const { status, body } = await owner.post("/agents/talker/threads", {
+        input: { type: "user.message", text: "hi" },
+      });
+      statuses.push(status);
+      const sent = await owner.post(`/threads/${body.thread?.id}/events`, { type: "user.message", text: "again" });
+      statuses.push(sent.status);
+    }
+  };
+  await Promise.all([changes, ...Array.from({ length: 8 }, starter)]);
+  expect(new Set(statuses)).toEqual(new Set([201, 200]));
+});
