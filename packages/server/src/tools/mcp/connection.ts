@@ -21,12 +21,23 @@ export type ConnectionOptions = {
   onChanged: () => void;
 };
 
+export type McpCall = {
+  tool: Pick<Tool, "name" | "inputSchema">;
+  input: Record<string, unknown>;
+  /** The same for every repetition of the call, also after a crash. */
+  callId: string;
+};
+
+/** In `_meta` of a call, for servers that want to do the same work once. Source: MCP, basic, `_meta`. */
+const CALL_ID = "callboard/call_id";
 const CONNECT_MS = 15_000;
+/** All pages of one listing. */
+const LIST_MS = 60_000;
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 const MAX_PAGES = 20;
 const MAX_TOOLS = 500;
 
-/** The SDK would compile output schemas of the server, without bounds; results are not checked against them. */
+/** The SDK would compile schemas of the server without bounds; `result.ts` checks answers within ours. */
 const noValidation = {
   getValidator: () => (value: unknown) => ({ valid: true, data: value, errorMessage: undefined }),
 };
@@ -46,6 +57,17 @@ export class McpConnection {
 
   /** All tools of the server, at most 500. @throws McpFailure */
   async list(signal: AbortSignal): Promise<Tool[]> {
+    const late = new AbortController();
+    const tooLate = () => late.abort(new McpFailure(`the MCP server ${this.#name} did not list in time`, false));
+    const timer = setTimeout(tooLate, LIST_MS);
+    try {
+      return await this.#pages(AbortSignal.any([signal, late.signal]));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #pages(signal: AbortSignal): Promise<Tool[]> {
     return this.#use(signal, async (client) => {
       if (client.getServerCapabilities()?.tools === undefined) return [];
       const tools: Tool[] = [];
@@ -64,9 +86,9 @@ export class McpConnection {
   }
 
   /** @throws McpFailure, or the signal's reason after the server was told that nobody waits any more */
-  async call(tool: Tool, input: Record<string, unknown>, signal: AbortSignal): Promise<CallToolResult> {
+  async call({ tool, input, callId }: McpCall, signal: AbortSignal): Promise<CallToolResult> {
     const timeout = this.#target.timeoutMs;
-    const params = { name: tool.name, arguments: input };
+    const params = { name: tool.name, arguments: input, _meta: { [CALL_ID]: callId } };
     return this.#use(signal, (client) =>
       this.#whole(signal, (held) =>
         client.callTool(params, { ...held, timeout, maxTotalTimeout: timeout, toolDefinition: tool }),

@@ -6,15 +6,20 @@ import { GuardedFetchError } from "../../net/index.ts";
 import { readable } from "./schema.ts";
 
 const MAX_SAID_CHARS = 500;
+/** Source: MCP, tools, error handling: unknown tools and invalid arguments. */
+const INVALID_PARAMS = -32602;
 
 export class McpFailure extends Error {
   /** The connection is of no use any more. */
   readonly isConnection: boolean;
+  /** The server does not know the tool, or does not take the arguments: the listing may be out of date. */
+  readonly isRefusal: boolean;
 
-  constructor(message: string, isConnection: boolean) {
+  constructor(message: string, isConnection: boolean, isRefusal = false) {
     super(message);
     this.name = "McpFailure";
     this.isConnection = isConnection;
+    this.isRefusal = isRefusal;
   }
 }
 
@@ -42,7 +47,8 @@ export function toFailure(server: string, error: unknown): McpFailure {
     if (code === "CONNECTION_CLOSED") return fail("closed the connection");
     // What the server itself answers is for the model, like any result.
     if (name === "ProtocolError" || typeof code === "number") {
-      return fail(`refused the call: ${readable(String(message)).slice(0, MAX_SAID_CHARS)}`, false);
+      const said = readable(String(message)).slice(0, MAX_SAID_CHARS);
+      return new McpFailure(`the MCP server ${server} refused the call: ${said}`, false, code === INVALID_PARAMS);
     }
   }
   return fail("failed");

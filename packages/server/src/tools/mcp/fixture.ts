@@ -1,5 +1,5 @@
 /** For tests: MCP servers on real sockets, made with the public SDK, and a client's view of them. */
-import { createServer, type IncomingHttpHeaders, type RequestListener } from "node:http";
+import { createServer, type IncomingHttpHeaders, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import {
@@ -108,20 +108,44 @@ export async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((done) => setTimeout(done, 5));
 }
 
-/** A server that sends what it is told to, without the SDK's checks. `answer` is asked for the tools and their calls. */
-export function rawServer(answer: (method: string) => unknown) {
+/** What a raw server does in the place of answering with a result. */
+export const drip = Symbol("sends progress without end");
+export const refused = Symbol("says that there is no such tool");
+export const redirect = (url: string) => new URL(url);
+
+/**
+ * A server that sends what it is told to, without the SDK's checks. `answer` is asked for the tools and their calls.
+ *
+ * @param answerId the id that an answer names
+ */
+export function rawServer(
+  answer: (method: string) => unknown,
+  answerId: (id: number, method: string) => number = (id) => id,
+) {
   return listen(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const asked = chunks.length === 0 ? {} : JSON.parse(Buffer.concat(chunks).toString());
-    const { id, method } = asked as { id?: number; method?: string };
+    const { id, method = "" } = asked as { id?: number; method?: string };
     if (request.method !== "POST") return void response.writeHead(405).end();
     if (id === undefined) return void response.writeHead(202).end();
     const serverInfo = { name: "raw", version: "1" };
     const initialized = { protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo };
-    const known = method === "initialize" ? { result: initialized } : { result: answer(method ?? "") };
-    const body = method === "server/discover" ? { error: { code: -32601, message: "no such method" } } : known;
+    const result = method === "initialize" ? initialized : method === "server/discover" ? undefined : answer(method);
+    if (result instanceof URL) return void response.writeHead(307, { location: result.href }).end();
+    if (result === drip) return dripInto(response);
+    let body: object = { result };
+    if (method === "server/discover") body = { error: { code: -32601, message: "no such method" } };
+    if (result === refused) body = { error: { code: -32602, message: "there is no such tool" } };
     response.writeHead(200, { "content-type": "application/json" });
-    response.end(JSON.stringify({ jsonrpc: "2.0", id, ...body }));
+    response.end(JSON.stringify({ jsonrpc: "2.0", id: answerId(id, method), ...body }));
   });
+}
+
+function dripInto(response: ServerResponse): void {
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const params = { progressToken: 1, progress: 1 };
+  const note = JSON.stringify({ jsonrpc: "2.0", method: "notifications/progress", params });
+  const timer = setInterval(() => response.write(`event: message\ndata: ${note}\n\n`), 20);
+  response.on("close", () => clearInterval(timer));
 }

@@ -2,18 +2,20 @@ import { afterEach, describe, expect, test } from "vitest";
 import { noProjectFile } from "../../config/index.ts";
 import { use } from "../fixture.ts";
 import { loadTools, type ToolRegistry } from "../registry.ts";
-import { rawServer, recordingLog } from "./fixture.ts";
+import { drip, type Listening, rawServer, recordingLog, redirect, refused, until } from "./fixture.ts";
 
 const ends: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function toolsOf(answer: (method: string) => unknown) {
-  const server = await rawServer(answer);
+const toolsOf = async (answer: (method: string) => unknown, timeoutMs = 5000) =>
+  toolsAt(await rawServer(answer), timeoutMs);
+
+async function toolsAt(server: Listening, timeoutMs: number) {
   ends.push(server.stop);
   const log = recordingLog();
-  const crm = { url: server.url, headers: {}, timeoutMs: 5000 };
+  const crm = { url: server.url, headers: {}, timeoutMs };
   const file = { ...noProjectFile, mcpServers: { crm } };
   const tools = await loadTools({ project: null, file, allowPrivateNetwork: true, log });
   ends.push(() => tools.stop());
@@ -58,6 +60,31 @@ describe("a hostile listing", () => {
     expect(tools.get("read_file")?.definition.description).toMatch(/^Read a text file/);
     expect(tools.get("__proto__")).toBeUndefined();
     expect(await use(tools, "crm__proto", {})).toMatchObject({ outcome: "ok" });
+  });
+
+  test("loses names that people cannot read or that are longer than the protocol has them", async () => {
+    const { tools, log } = await listing(
+      { name: "good", inputSchema },
+      { name: "new\r\nline", inputSchema },
+      { name: "hid\u202eden", inputSchema },
+      { name: "n".repeat(129), inputSchema },
+      { name: "grüße 👋", inputSchema },
+    );
+    expect(mcpNames(tools)).toEqual(["crm__good", "crm__gr_e"]);
+    expect(log.lines.filter((line) => line.includes("is left out"))).toHaveLength(3);
+    expect(log.lines.join()).not.toContain("\u202e");
+    expect(await use(tools, "crm__gr_e", {})).toMatchObject({ outcome: "ok" });
+  });
+
+  test("that leads in a circle ends", async () => {
+    let pages = 0;
+    const { tools } = await toolsOf((method) => {
+      if (method !== "tools/list") return { content: [] };
+      pages++;
+      return { tools: [{ name: "same", inputSchema }], nextCursor: "again" };
+    });
+    expect(pages).toBe(20);
+    expect(mcpNames(tools)).toEqual(["crm__same"]);
   });
 
   test("that goes on for ever ends", async () => {
@@ -117,5 +144,131 @@ describe("a hostile answer", () => {
     });
     expect(await use(tools, "crm__t", {})).toMatchObject({ outcome: "error" });
     expect(server.seen.every(({ method }) => method === "POST" || method === "GET")).toBe(true);
+  });
+
+  test("with another request's id is none: the call ends when its time does", async () => {
+    let named = 0;
+    const server = await rawServer(
+      (method) => {
+        if (method === "tools/list") return { tools: [{ name: "t", inputSchema }] };
+        named++;
+        return { content: [{ type: "text", text: "s3cret of somebody else" }] };
+      },
+      (id, method) => (method === "tools/call" ? id + 1000 : id),
+    );
+    const { tools } = await toolsAt(server, 300);
+    expect(await use(tools, "crm__t", {})).toMatchObject({
+      outcome: "error",
+      reason: "the MCP server crm did not answer in time",
+    });
+    expect(named).toBe(1);
+  });
+
+  test("that drips for ever, with progress, ends when its time does", async () => {
+    const server = await rawServer((method) =>
+      method === "tools/list" ? { tools: [{ name: "t", inputSchema }] } : drip,
+    );
+    const { tools } = await toolsAt(server, 300);
+    expect(await use(tools, "crm__t", {})).toMatchObject({ outcome: "error" });
+  });
+
+  test("that leads to another host is not followed", async () => {
+    const inside = await rawServer(() => ({ content: [{ type: "text", text: "s3cret-inside" }] }));
+    ends.push(inside.stop);
+    const server = await rawServer((method) =>
+      method === "tools/list" ? { tools: [{ name: "t", inputSchema }] } : redirect(inside.url),
+    );
+    const { tools } = await toolsAt(server, 5000);
+    expect(await use(tools, "crm__t", {})).toMatchObject({
+      outcome: "error",
+      reason: "the MCP server crm answered with status 307",
+    });
+    expect(inside.seen).toEqual([]);
+  });
+});
+
+describe("a declared answer", () => {
+  const declared = { type: "object", properties: { open: { type: "boolean" } }, required: ["open"] };
+  const answering = (result: unknown, outputSchema: unknown = declared) =>
+    toolsOf((method) => (method === "tools/list" ? { tools: [{ name: "t", inputSchema, outputSchema }] } : result));
+
+  test("that fits is the output", async () => {
+    const { tools } = await answering({ content: [], structuredContent: { open: true } });
+    expect(await use(tools, "crm__t", {})).toMatchObject({ outcome: "ok", output: { open: true } });
+  });
+
+  test.each([
+    ["breaks it", { open: "s3cret" }, "open must be boolean"],
+    ["lacks a part", { other: "s3cret" }, "the answer must have required property 'open'"],
+    ["is not there", undefined, "it has no structured content"],
+  ])("that %s is an error, which holds nothing of it", async (_, structuredContent, problem) => {
+    const content = [{ type: "text", text: "s3cret" }];
+    const { tools } = await answering({ content, structuredContent });
+    const result = await use(tools, "crm__t", {});
+    expect(result).toEqual({
+      outcome: "error",
+      reason: `the MCP server took the call, and its answer is not what the tool declares: ${problem}`,
+      text: expect.not.stringContaining("s3cret"),
+    });
+  });
+
+  test("that breaks it with endless names is told in bounds", async () => {
+    const wide = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`${i}`.repeat(4000), 1]));
+    const names = { type: "object", additionalProperties: { type: "string" } };
+    const { tools } = await answering({ content: [], structuredContent: wide }, names);
+    const result = await use(tools, "crm__t", {});
+    expect(result.outcome).toBe("error");
+    expect(result.text.length).toBeLessThan(500);
+  });
+
+  test("is not asked of a call that failed", async () => {
+    const { tools } = await answering({ isError: true, content: [{ type: "text", text: "no such customer" }] });
+    expect(await use(tools, "crm__t", {})).toMatchObject({ outcome: "error", reason: "no such customer" });
+  });
+
+  test.each([
+    ["is too large", { type: "object", description: "x".repeat(100_000) }],
+    ["leads elsewhere", { type: "object", properties: { a: { $ref: "http://10.0.0.1/x" } } }],
+  ])("whose schema %s is not checked, with a line in the log", async (_, outputSchema) => {
+    const { tools, log } = await answering({ content: [], structuredContent: { any: 1 } }, outputSchema);
+    expect(await use(tools, "crm__t", {})).toMatchObject({ outcome: "ok", output: { any: 1 } });
+    expect(log.lines.filter((line) => line.includes("are not checked"))).toHaveLength(1);
+  });
+});
+
+describe("a tool that changes behind the listing", () => {
+  test("or goes away answers with the server's refusal, and the next listing knows", async () => {
+    let gone = false;
+    const server = await rawServer((method) => {
+      if (method === "tools/list") return { tools: gone ? [] : [{ name: "t", inputSchema }] };
+      return gone ? refused : { content: [{ type: "text", text: "here" }] };
+    });
+    const { tools } = await toolsAt(server, 5000);
+    expect(await use(tools, "crm__t", {})).toMatchObject({ output: "here" });
+    gone = true;
+    expect(await use(tools, "crm__t", {})).toMatchObject({
+      outcome: "error",
+      reason: "the MCP server crm refused the call: there is no such tool",
+    });
+    await until(() => tools.get("crm__t") === undefined);
+    expect(tools.missing("crm__t")).toBeUndefined();
+  });
+
+  test("takes other arguments after the next listing: the old ones are refused before it is asked", async () => {
+    const wanted = { properties: { id: { type: "string" } }, required: ["id"] };
+    let schema: object = inputSchema;
+    let calls = 0;
+    const server = await rawServer((method) => {
+      if (method === "tools/list") return { tools: [{ name: "t", inputSchema: schema }] };
+      calls++;
+      return schema === inputSchema ? { content: [] } : refused;
+    });
+    const { tools } = await toolsAt(server, 5000);
+    expect(await use(tools, "crm__t", {})).toMatchObject({ outcome: "ok" });
+    schema = { ...inputSchema, ...wanted };
+    expect(await use(tools, "crm__t", {})).toMatchObject({ outcome: "error" });
+    await until(() => JSON.stringify(tools.get("crm__t")?.inputSchema).includes("required"));
+    expect(await use(tools, "crm__t", {})).toMatchObject({ reason: expect.stringContaining("id") });
+    expect(calls).toBe(2);
   });
 });

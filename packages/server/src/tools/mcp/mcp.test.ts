@@ -75,6 +75,9 @@ const crm: Toolbox = (server) => {
   }));
   server.registerTool("long", {}, async () => ({ content: [{ type: "text", text: "x".repeat(150_000) }] }));
   server.registerTool("huge", {}, async () => ({ content: [{ type: "text", text: "x".repeat(6_000_000) }] }));
+  server.registerTool("which-call", {}, async (ctx) => ({
+    content: [{ type: "text", text: JSON.stringify(ctx.mcpReq._meta?.["callboard/call_id"] ?? null) }],
+  }));
   server.registerTool("slow", {}, async (ctx) => {
     ctx.mcpReq.signal.addEventListener("abort", () => canceled++);
     await hold;
@@ -94,7 +97,7 @@ describe.each(flavours)("a server of %s", (_, start) => {
     ends.push(server.stop);
     const { tools } = await toolsAt(server.url);
     expect(mcpNames(tools)).toEqual(
-      ["fail", "get_customer", "huge", "long", "picture", "search_customers", "slow", "throw"].map(
+      ["fail", "get_customer", "huge", "long", "picture", "search_customers", "slow", "throw", "which_call"].map(
         (name) => `crm__${name}`,
       ),
     );
@@ -164,6 +167,15 @@ describe.each(flavours)("a server of %s", (_, start) => {
     await expect(call).rejects.toBe(reason);
     await until(() => canceled > before);
     go();
+  });
+
+  test("is told which call it is, so that it can do the same one once", async () => {
+    const server = await start();
+    ends.push(server.stop);
+    const { tools } = await toolsAt(server.url);
+    for (const callId of ["call_a", "call_a", "call_b"]) {
+      expect(await use(tools, "crm__which_call", {}, { callId })).toMatchObject({ output: JSON.stringify(callId) });
+    }
   });
 
   test("has a time to answer in", async () => {

@@ -1,5 +1,5 @@
 /**
- * Input schemas that a foreign server wrote.
+ * Schemas that a foreign server wrote, of what its tools are given and of what they answer.
  *
  * J1  Size and depth are bounded before anything is compiled; nothing outside the schema is looked up.
  * J2  Compiling and checking have a time, and are stopped from outside when it is over: a few lines of schema
@@ -26,37 +26,49 @@ const compiled = new Lru<string, ValidateFunction>(1000);
 
 export type ForeignSchema = { shown: JsonSchema; schema: StandardSchema };
 
+/** What a schema is of, and what is said of values that cannot be checked with it. */
+const kinds = { input: "the arguments", output: "the answer" } as const;
+type Kind = keyof typeof kinds;
+
 /**
- * A schema that models can be shown and inputs be checked with.
+ * A schema that models can be shown and values be checked with. Arguments are an object; an answer may be anything.
  *
  * @throws an error that says why it cannot be used
  */
-export function foreignSchema(given: unknown): ForeignSchema {
+export function foreignSchema(given: unknown, kind: Kind = "input"): ForeignSchema {
+  try {
+    return readSchema(given, kind);
+  } catch (error) {
+    throw new Error(`its ${kind} schema ${(error as Error).message}`);
+  }
+}
+
+function readSchema(given: unknown, kind: Kind): ForeignSchema {
   const text = JSON.stringify(given);
-  if (text === undefined || text.length > MAX_BYTES)
-    throw new Error(`its input schema is larger than ${MAX_BYTES} bytes`);
+  if (text === undefined || text.length > MAX_BYTES) throw new Error(`is larger than ${MAX_BYTES} bytes`);
   const copied = copy(JSON.parse(text), 0) as JsonSchema;
+  if (typeof copied !== "object" || copied === null || Array.isArray(copied)) throw new Error("is no object");
   const { $schema, $id: _, ...shown } = copied;
-  if (typeof copied !== "object" || shown.type !== "object") throw new Error("its input schema is not of an object");
+  if (kind === "input" && shown.type !== "object") throw new Error("is not of an object");
   const key = `${$schema} ${JSON.stringify(shown)}`;
   let validate = compiled.get(key);
   if (validate === undefined) {
     validate = compile(shown, typeof $schema === "string" && /draft-0[4-7]/.test($schema) ? "old" : "new");
     compiled.set(key, validate);
   }
-  return { shown, schema: toStandard(validate) };
+  return { shown, schema: toStandard(validate, kinds[kind]) };
 }
 
 const refused = new Set(["__proto__", "$id", "$async", "$anchor", "$dynamicAnchor", "$recursiveAnchor"]);
 
 /** Checks depth and names, and cleans what models read. */
 function copy(value: unknown, depth: number): unknown {
-  if (depth > MAX_DEPTH) throw new Error(`its input schema is deeper than ${MAX_DEPTH} levels`);
+  if (depth > MAX_DEPTH) throw new Error(`is deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) return value.map((item) => copy(item, depth + 1));
   if (typeof value !== "object" || value === null) return value;
   const made: JsonSchema = {};
   for (const [key, item] of Object.entries(value)) {
-    if (refused.has(key) && !(key === "$id" && depth === 0)) throw new Error(`its input schema has ${key}`);
+    if (refused.has(key) && !(key === "$id" && depth === 0)) throw new Error(`has ${key}`);
     made[key] =
       (key === "description" || key === "title") && typeof item === "string" ? readable(item) : copy(item, depth + 1);
   }
@@ -97,27 +109,27 @@ function compile(schema: JsonSchema, kind: keyof typeof makers): ValidateFunctio
     return within(COMPILE_MS, () => ajv.compile(schema));
   } catch (error) {
     delete instances[kind]; // it may have been stopped in the middle of something
-    if (error instanceof TooSlow) throw new Error("its input schema takes too long to compile");
-    throw new Error(`its input schema cannot be used: ${readable((error as Error).message).slice(0, 200)}`);
+    if (error instanceof TooSlow) throw new Error("takes too long to compile");
+    throw new Error(`cannot be used: ${readable((error as Error).message).slice(0, 200)}`);
   } finally {
     ajv.removeSchema(schema);
   }
 }
 
-function toStandard(validate: ValidateFunction): StandardSchema {
+function toStandard(validate: ValidateFunction, what: string): StandardSchema {
   let slow = 0;
   return {
     "~standard": {
       version: 1,
       vendor: "mcp",
       validate: (value) => {
-        if (slow >= MAX_SLOW) throw new Error("the arguments cannot be checked");
+        if (slow >= MAX_SLOW) throw new Error(`${what} cannot be checked`);
         try {
           if (within(CHECK_MS, () => validate(value))) return { value };
         } catch (error) {
           if (!(error instanceof TooSlow)) throw error;
           slow++;
-          throw new Error("the arguments take too long to check");
+          throw new Error(`checking ${what} takes too long`);
         }
         return { issues: (validate.errors ?? []).slice(0, MAX_ISSUES).map(toIssue) };
       },

@@ -1,8 +1,8 @@
 /**
  * One MCP server of the operator's list, and its tools as the last listing had them.
  *
- * The listing is made in the background after the start, when the server says that it changed, and every few
- * minutes. A server that is away changes nothing in what is known; calls fail with the reason until it is back.
+ * The listing is made in the background after the start, when the server says that it changed, when it refuses a
+ * call that the last one allows, and every few minutes. A server that is away changes nothing in what is known; calls fail with the reason until it is back.
  */
 import { setImmediate as breathe } from "node:timers/promises";
 import type { ToolDefinition } from "@callboard/kit";
@@ -14,7 +14,7 @@ import { McpConnection, type McpTarget } from "./connection.ts";
 import { McpFailure } from "./failure.ts";
 import { toolNames } from "./names.ts";
 import { toOutput } from "./result.ts";
-import { foreignSchema, readable } from "./schema.ts";
+import { type ForeignSchema, foreignSchema, readable } from "./schema.ts";
 
 export type McpSettings = {
   allowPrivate: boolean;
@@ -30,8 +30,12 @@ const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 60_000;
 /** Between two listings, however often the server says that it changed. */
 const MIN_GAP_MS = 500;
+/** The same where a refused call makes a doubt: a model can have calls refused as it likes. */
+const REFUSED_GAP_MS = 3000;
 const MAX_TOOLS = 200;
 const MAX_DESCRIPTION_CHARS = 2000;
+/** Of a tool's own name. Source: MCP, tools, tool names. */
+const MAX_NAME_CHARS = 128;
 
 /** What holds for a tool that the operator said nothing about. */
 const byDefault: McpToolRule = {
@@ -89,9 +93,10 @@ export class McpServer {
     await this.#connection.close();
   }
 
-  #changed(): void {
+  /** @param gapMs at least, since the last listing began */
+  #changed(gapMs = MIN_GAP_MS): void {
     if (this.#listing !== undefined) this.#again = true;
-    else this.#schedule(Math.max(0, this.#lastStartMs + MIN_GAP_MS - performance.now()));
+    else this.#schedule(Math.max(0, this.#lastStartMs + gapMs - performance.now()));
   }
 
   #schedule(afterMs?: number): void {
@@ -141,7 +146,9 @@ export class McpServer {
     for (const tool of found) {
       if (own.has(tool.name)) continue;
       if (rules !== undefined && !Object.hasOwn(rules, tool.name)) continue;
-      if (own.size < MAX_TOOLS) own.set(tool.name, tool);
+      if (tool.name.length > MAX_NAME_CHARS || readable(tool.name) !== tool.name) {
+        leaveOut(tool.name, "its name is too long or has characters that nobody sees");
+      } else if (own.size < MAX_TOOLS) own.set(tool.name, tool);
       else leaveOut(tool.name, `more than ${MAX_TOOLS} tools`);
     }
     for (const name of Object.keys(rules ?? {})) if (!own.has(name)) leaveOut(name, "the server does not have it");
@@ -163,6 +170,9 @@ export class McpServer {
 
   #load(name: string, tool: Tool, rule: McpToolRule): LoadedTool {
     const { shown, schema } = foreignSchema(tool.inputSchema);
+    const answers = this.#answersOf(tool);
+    // What else the listing said of it is not kept.
+    const called = { name: tool.name, inputSchema: tool.inputSchema };
     const said = readable(tool.description ?? tool.title ?? "").slice(0, MAX_DESCRIPTION_CHARS);
     const definition: ToolDefinition = {
       description: said === "" ? `The tool ${readable(tool.name).slice(0, 100)} of ${this.name}.` : said,
@@ -173,9 +183,28 @@ export class McpServer {
       public: rule.public,
       // The connection's own limit comes first and says more.
       timeoutMs: this.#target.timeoutMs + 20_000,
-      run: async (input, { signal }) =>
-        toOutput(await this.#connection.call(tool, input as Record<string, unknown>, signal)),
+      run: async (input, { signal, callId }) => {
+        const call = { tool: called, input: input as Record<string, unknown>, callId };
+        const answer = await this.#connection.call(call, signal).catch((error: unknown) => {
+          if (error instanceof McpFailure && error.isRefusal) this.#changed(REFUSED_GAP_MS);
+          throw error;
+        });
+        return toOutput(answer, answers);
+      },
     };
     return { name, definition, inputSchema: shown };
+  }
+
+  /** Who may declare nothing may declare what cannot be used: such a tool is there, and its answers are not checked. */
+  #answersOf({ name, outputSchema }: Tool): ForeignSchema["schema"] | undefined {
+    if (outputSchema === undefined) return undefined;
+    try {
+      return foreignSchema(outputSchema, "output").schema;
+    } catch (error) {
+      const tool = readable(name).slice(0, 100);
+      const reason = (error as Error).message;
+      this.#settings.log.warn({ mcp_server: this.name, tool, reason }, "answers of an MCP tool are not checked");
+      return undefined;
+    }
   }
 }
