@@ -25,9 +25,9 @@ type ValueOf<Schema> = Schema extends { type: "string"; enum: ReadonlyArray<infe
       : number;
 
 /** What a caller may give an agent with these declarations. What is left out takes its default. */
-export type VariablesOf<Declared extends VariableDeclarations> = {
-  [Name in keyof Declared]?: ValueOf<Declared[Name]["schema"]>;
-};
+export type VariablesOf<Declared extends VariableDeclarations> = [keyof Declared] extends [never]
+  ? { [name: string]: never } // `{}` would take anything
+  : { [Name in keyof Declared]?: ValueOf<Declared[Name]["schema"]> };
 
 export type AgentDefinition<Declared extends VariableDeclarations = VariableDeclarations> = Omit<
   AgentConfigInput,

@@ -41,6 +41,22 @@ describe("an endpoint", () => {
     expectTypeOf<EndpointInput<typeof endpoint>["ticket"]>().toEqualTypeOf<string>();
   });
 
+  test("gives clients a date as the text it is printed as", () => {
+    const printed = z.object({ at: z.date(), seen: z.array(z.date()), note: z.string().nullable().optional() });
+    const endpoint = defineEndpoint({
+      method: "POST",
+      input,
+      output: printed,
+      mode: "sync",
+      handle: () => ({ at: new Date(0), seen: [] }),
+    });
+    expectTypeOf<EndpointOutput<typeof endpoint>>().toEqualTypeOf<{
+      at: string;
+      seen: string[];
+      note?: string | null | undefined;
+    }>();
+  });
+
   test("gets its input as the schema gives it out, and knows its caller from the request alone", () => {
     defineEndpoint({
       method: "POST",
@@ -89,6 +105,8 @@ describe("running an agent", () => {
         await runAgent(triage, { message, variables: { NOTE: 4 } });
         // @ts-expect-error the agent declares no such variable
         await runAgent(triage, { message, variables: { PRODUKT: "Till" } });
+        // @ts-expect-error an agent without variables takes none
+        await runAgent(defineAgent({ name: "Plain" }), { message, variables: { NOTE: "n" } });
         // @ts-expect-error a run answers a message
         await runAgent(triage, {});
 

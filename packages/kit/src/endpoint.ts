@@ -211,9 +211,18 @@ export type Endpoint<Input extends StandardSchema = StandardSchema, Output exten
   readonly definition: EndpointDefinition<Input, Output>;
 };
 
-/** What a client sends to an endpoint, and what it answers. */
+/** What JSON makes of a value: a date is its text. */
+type Printed<T> = T extends Json
+  ? T
+  : T extends { toJSON(): infer Text }
+    ? Text
+    : T extends object
+      ? { [K in keyof T]: Printed<T[K]> }
+      : T;
+
+/** What a client sends to an endpoint, and what it gets for an answer. */
 export type EndpointInput<E> = E extends Endpoint<infer Input, StandardSchema> ? InputOf<Input> : never;
-export type EndpointOutput<E> = E extends Endpoint<StandardSchema, infer Output> ? OutputOf<Output> : never;
+export type EndpointOutput<E> = E extends Endpoint<StandardSchema, infer Output> ? Printed<OutputOf<Output>> : never;
 
 /** An endpoint; the default export of `endpoints/<path>.ts`, which is served at `/endpoints/<path>`. */
 export function defineEndpoint<Input extends StandardSchema, Output extends StandardSchema>(
