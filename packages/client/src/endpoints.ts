@@ -1,5 +1,5 @@
 /** Custom endpoints and the jobs of those that answer later. */
-import type { Job, JobAccepted, Json } from "@callboard/protocol";
+import type { JobAccepted, Json } from "@callboard/protocol";
 import { readJson } from "./answer.ts";
 import type { Call } from "./calls.ts";
 import { CallboardApiError } from "./errors.ts";
@@ -7,7 +7,7 @@ import { type FollowJobOptions, followJob } from "./follow.ts";
 import type { Transport } from "./transport.ts";
 import type { CreateOptions, PreferWait, QueryInput, RequestOptions } from "./types.ts";
 import { queryText } from "./url.ts";
-import { waitForJob } from "./wait.ts";
+import { type EndedJob, waitForJob } from "./wait.ts";
 
 export type EndpointCallOptions = CreateOptions & {
   /** Default POST. With GET and DELETE the input goes into the query. */
@@ -88,13 +88,13 @@ export function jobCalls(transport: Transport) {
     cancel: (jobId: string, options?: RequestOptions) => call("jobs.cancel", byId(jobId, options)),
 
     /** The job, once it is completed, failed or canceled. The signal ends the waiting, not the job. */
-    wait: (jobId: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Job> =>
+    wait: (jobId: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<EndedJob> =>
       waitForJob(transport, jobId, signal),
   };
 }
 
 async function jobResult(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<unknown> {
-  let job: Job;
+  let job: EndedJob;
   try {
     job = await waitForJob(transport, jobId, signal);
   } catch (error) {
@@ -103,6 +103,6 @@ async function jobResult(transport: Transport, jobId: string, signal: AbortSigna
     throw error;
   }
   if (job.state === "completed") return job.result;
-  const { status = 500, code = "internal", message = `job ${jobId} is ${job.state}`, details } = job.error ?? {};
+  const { status, code, message, details } = job.error;
   throw new CallboardApiError({ status, code, message, details });
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { stripTypeScriptTypes } from "node:module";
-import type { Event, EventList, Run, Thread, ThreadAnswer } from "@callboard/protocol";
+import type { Event, EventList, Job, Json, Run, Thread, ThreadAnswer } from "@callboard/protocol";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import * as entry from "./index.ts";
 import { type CallboardClient, paginate, type QueryInput } from "./index.ts";
@@ -34,8 +34,20 @@ describe("types", () => {
     expectTypeOf<Answer<CallboardClient["threads"]["archive"]>>().toEqualTypeOf<Thread>();
     expectTypeOf<Answer<CallboardClient["threads"]["delete"]>>().toEqualTypeOf<undefined>();
     expectTypeOf<Answer<CallboardClient["events"]["list"]>>().toEqualTypeOf<EventList>();
-    expectTypeOf<Answer<CallboardClient["runs"]["wait"]>>().toEqualTypeOf<Run>();
+    expectTypeOf<Answer<CallboardClient["runs"]["get"]>>().toEqualTypeOf<Run>();
     expectTypeOf<ReturnType<CallboardClient["events"]["follow"]>>().toExtend<AsyncIterable<Event>>();
+  });
+
+  test("a result is there on completed and nowhere else, an error where there is no result", () => {
+    type Ended = Answer<CallboardClient["runs"]["wait"]>;
+    type In<T, State> = Extract<T, { state: State }>;
+    expectTypeOf<Ended["state"]>().toEqualTypeOf<"completed" | "failed" | "canceled">();
+    expectTypeOf<In<Run, "completed">["result"]["text"]>().toEqualTypeOf<string>();
+    expectTypeOf<In<Ended, "failed" | "canceled">["error"]["code"]>().toEqualTypeOf<string>();
+    expectTypeOf<Exclude<Run, { state: "completed" }>["result"]>().toEqualTypeOf<undefined>();
+    expectTypeOf<Exclude<Job, { state: "completed" }>["result"]>().toEqualTypeOf<undefined>();
+    expectTypeOf<In<Job, "completed">>().toHaveProperty("result").toEqualTypeOf<Json>();
+    expectTypeOf<In<Job, "failed" | "canceled">["error"]["status"]>().toEqualTypeOf<number>();
   });
 
   test("query values are numbers, booleans and arrays, and may be left out where the API allows it", () => {

@@ -1,7 +1,7 @@
 import type { RouteBodyInput, Run, Thread } from "@callboard/protocol";
 import type { Transport } from "./transport.ts";
 import type { CreateOptions, QueryInput, RequestOptions } from "./types.ts";
-import { type WaitOptions, waitForRun } from "./wait.ts";
+import { type EndedRun, type WaitOptions, waitForRun } from "./wait.ts";
 
 type CreateInput = RouteBodyInput<"threads.create">;
 
@@ -44,7 +44,7 @@ export function threadCalls(transport: Transport) {
       agent: string,
       { text, input, ...rest }: ThreadRunInput,
       { timeoutMs, ...options }: CreateOptions & WaitOptions = {},
-    ): Promise<{ thread: Thread; run: Run }> => {
+    ): Promise<{ thread: Thread; run: EndedRun }> => {
       const message = input ?? { type: "user.message" as const, text };
       const body = { ...rest, input: message };
       const created = await call("threads.create", { params: { agent_id: agent }, body, ...options });

@@ -9,6 +9,10 @@ const WAIT_SECONDS = 25;
 /** An answer that comes sooner than this without an end means the server does not hold answers. */
 const SOON_MS = 500;
 
+type Ended<T> = Extract<T, { state: "completed" | "failed" | "canceled" }>;
+export type EndedRun = Ended<Run>;
+export type EndedJob = Ended<Job>;
+
 export type WaitOptions = {
   /** Rejects with CallboardTimeoutError after this long. Default: wait as long as it takes. */
   timeoutMs?: number | undefined;
@@ -26,7 +30,7 @@ export async function waitForRun(
   transport: Transport,
   runId: string,
   { timeoutMs, signal }: WaitOptions = {},
-): Promise<Run> {
+): Promise<EndedRun> {
   const timeout = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
   const either = [signal, timeout].filter((each) => each !== undefined);
   const stop = either.length > 0 ? AbortSignal.any(either) : undefined;
@@ -48,7 +52,7 @@ export async function waitForRun(
  *
  * @throws not_found
  */
-export function waitForJob(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<Job> {
+export function waitForJob(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<EndedJob> {
   const ask = () => transport.call("jobs.get", { params: { job_id: jobId }, waitSeconds: WAIT_SECONDS, signal });
   return untilEnded(ask, signal);
 }
@@ -56,13 +60,13 @@ export function waitForJob(transport: Transport, jobId: string, signal: AbortSig
 async function untilEnded<T extends { state: string }>(
   ask: () => Promise<T>,
   stop: AbortSignal | undefined,
-): Promise<T> {
+): Promise<Ended<T>> {
   let answered = false;
   for (let failures = 0; ; ) {
     const askedAtMs = Date.now();
     try {
       const one = await ask();
-      if (isEnded(one.state)) return one;
+      if (isEnded(one)) return one;
       answered = true;
       failures = 0;
       if (Date.now() - askedAtMs < SOON_MS) await sleep(SOON_MS, stop);
@@ -74,4 +78,5 @@ async function untilEnded<T extends { state: string }>(
   }
 }
 
-const isEnded = (state: string): boolean => state === "completed" || state === "failed" || state === "canceled";
+const isEnded = <T extends { state: string }>(one: T): one is Ended<T> =>
+  one.state === "completed" || one.state === "failed" || one.state === "canceled";

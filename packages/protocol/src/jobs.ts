@@ -1,6 +1,6 @@
 /** Jobs: calls of endpoints in polling mode. */
 import { z } from "zod";
-import { json, timestamp } from "./common.ts";
+import { type Json, json, timestamp } from "./common.ts";
 import { idSchema } from "./ids.ts";
 import { principalRef, runError } from "./threads.ts";
 
@@ -26,31 +26,40 @@ export const jobError = runError.extend({
 });
 export type JobError = z.infer<typeof jobError>;
 
-export const job = z
-  .object({
-    job_id: idSchema("job"),
-    /** Path of the endpoint, like `/endpoints/triage-ticket`. */
-    endpoint: z.string(),
-    state: jobState,
-    status: jobStatus.nullable(),
-    created_by: principalRef,
-    created_at: timestamp,
-    started_at: timestamp.nullable(),
-    ended_at: timestamp.nullable(),
-    /** When result and error are forgotten; null while the job is under way. */
-    expires_at: timestamp.nullable(),
-    /** Number of its last event so far; 0 for none. */
-    last_seq: z.number().int(),
+const jobFields = z.object({
+  job_id: idSchema("job"),
+  /** Path of the endpoint, like `/endpoints/triage-ticket`. */
+  endpoint: z.string(),
+  state: jobState,
+  status: jobStatus.nullable(),
+  created_by: principalRef,
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  ended_at: timestamp.nullable(),
+  /** When result and error are forgotten; null while the job is under way. */
+  expires_at: timestamp.nullable(),
+  /** Number of its last event so far; 0 for none. */
+  last_seq: z.number().int(),
+});
+
+/** What a job has beside its fields, by its state. */
+type JobNow =
+  | { state: "queued" | "running"; result?: never; error?: never }
+  | { state: "completed"; result: Json; error?: never }
+  | { state: "failed" | "canceled"; error: JobError; result?: never };
+export type Job = Omit<z.infer<typeof jobFields>, "state"> & JobNow;
+
+export const job = jobFields
+  .extend({
     /** Only on `completed`. */
     result: json.optional(),
     /** Only on `failed` and `canceled`. */
     error: jobError.optional(),
   })
-  .meta({ id: "Job" });
-export type Job = z.infer<typeof job>;
+  .meta({ id: "Job" }) as unknown as z.ZodType<Job>;
 
 /** What a call in polling mode is answered at once. */
-export const jobAccepted = job.pick({ job_id: true, state: true, status: true }).meta({ id: "JobAccepted" });
+export const jobAccepted = jobFields.pick({ job_id: true, state: true, status: true }).meta({ id: "JobAccepted" });
 export type JobAccepted = z.infer<typeof jobAccepted>;
 
 /**

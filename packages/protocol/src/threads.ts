@@ -202,21 +202,32 @@ export const waitingFor = z.array(
 );
 export type WaitingFor = z.infer<typeof waitingFor>;
 
-export const run = z
-  .object({
-    id: idSchema("run"),
-    thread_id: idSchema("thread"),
-    agent_id: idSchema("agent").nullable(),
-    agent_version: z.number().int().nullable(),
-    parent_run_id: idSchema("run").nullable(),
-    state: runState,
-    trigger: runTrigger,
-    attempt: z.number().int(),
-    /** Of the run and of the runs it has called. */
-    usage,
-    created_at: timestamp,
-    started_at: timestamp.nullable(),
-    ended_at: timestamp.nullable(),
+const runFields = z.object({
+  id: idSchema("run"),
+  thread_id: idSchema("thread"),
+  agent_id: idSchema("agent").nullable(),
+  agent_version: z.number().int().nullable(),
+  parent_run_id: idSchema("run").nullable(),
+  state: runState,
+  trigger: runTrigger,
+  attempt: z.number().int(),
+  /** Of the run and of the runs it has called. */
+  usage,
+  created_at: timestamp,
+  started_at: timestamp.nullable(),
+  ended_at: timestamp.nullable(),
+});
+
+/** What a run has beside its fields, by its state. */
+type RunNow =
+  | { state: "queued" | "running"; result?: never; error?: never; waiting_for?: never }
+  | { state: "waiting"; waiting_for: WaitingFor; result?: never; error?: never }
+  | { state: "completed"; result: RunResult; error?: never; waiting_for?: never }
+  | { state: "failed" | "canceled"; error: RunError; result?: never; waiting_for?: never };
+export type Run = Omit<z.infer<typeof runFields>, "state"> & RunNow;
+
+export const run = runFields
+  .extend({
     /** Only on `completed`. */
     result: runResult.optional(),
     /** Only on `failed` and `canceled`. */
@@ -224,8 +235,7 @@ export const run = z
     /** Only on `waiting`. */
     waiting_for: waitingFor.optional(),
   })
-  .meta({ id: "Run" });
-export type Run = z.infer<typeof run>;
+  .meta({ id: "Run" }) as unknown as z.ZodType<Run>;
 
 /** A run with the runs it has called, in the order of their calls. */
 export const runTree = z

@@ -5,8 +5,8 @@ import type { Run } from "@callboard/protocol";
 /** @param schema what the handler was promised; undefined for none */
 export async function toFinished(run: Run, schema: StandardSchema | undefined): Promise<FinishedRun<unknown>> {
   const base = { id: run.id, threadId: run.thread_id, agentVersion: run.agent_version, usage: run.usage };
-  if (run.state !== "completed" || run.result === undefined) {
-    const error = run.error ?? { code: "internal", message: "the run has no result", retryable: true };
+  if (run.state !== "completed") {
+    const error = run.error ?? { code: "internal", message: `the run is ${run.state}`, retryable: true };
     const state = run.state === "canceled" ? "canceled" : "failed";
     const unfinished = {
       ...base,

@@ -7,6 +7,7 @@ import {
   type JobId,
   type JobState,
   type JobStatus,
+  type Json,
   type OrganizationId,
   type TokenId,
 } from "@callboard/protocol";
@@ -69,7 +70,7 @@ export function toJob(row: JobRow): Job {
   return {
     job_id: jobIdOf(row),
     endpoint: row.path,
-    state: row.state,
+    ...byState(row),
     status: row.status,
     created_by: { kind: row.created_by_kind, id: creatorOf(row) },
     created_at: row.created_at,
@@ -77,7 +78,11 @@ export function toJob(row: JobRow): Job {
     ended_at: row.ended_at,
     expires_at: row.expires_at,
     last_seq: lastSeqOf(row),
-    ...(row.state === "completed" && row.result !== null ? { result: JSON.parse(row.result) } : {}),
-    ...(row.error === null ? {} : { error: row.error }),
   };
+}
+
+/** The statement that ends a job writes its result or its error with the state. */
+function byState({ state, result, error }: JobRow) {
+  if (state === "completed") return { state, result: JSON.parse(result as string) as Json };
+  return state === "failed" || state === "canceled" ? { state, error: error as JobError } : { state };
 }

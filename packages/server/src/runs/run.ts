@@ -3,7 +3,6 @@ import {
   type AgentId,
   type ContentPart,
   fromUuid,
-  isTerminal,
   type OrganizationId,
   type Run,
   type RunError,
@@ -105,17 +104,21 @@ export function toRun(row: RunRow): Run {
     agent_id: row.agent_id === null ? null : (fromUuid("agent", row.agent_id) as AgentId),
     agent_version: row.agent_version,
     parent_run_id: row.parent_run_id === null ? null : fromUuid("run", row.parent_run_id),
-    state: row.state,
+    ...byState(row),
     trigger: row.trigger,
     attempt: row.attempt,
     usage: { input_tokens: row.input_tokens, output_tokens: row.output_tokens, cost_micros: row.cost_micros },
     created_at: row.created_at,
     started_at: row.started_at,
     ended_at: row.ended_at,
-    ...(row.state === "completed" && row.result !== null ? { result: row.result } : {}),
-    ...(isTerminal(row.state) && row.error !== null ? { error: row.error } : {}),
-    ...(row.state === "waiting" && row.waiting_for !== null ? { waiting_for: row.waiting_for } : {}),
   };
+}
+
+/** The statement that ends a run writes its result or its error with the state. */
+function byState({ state, result, error, waiting_for }: RunRow) {
+  if (state === "completed") return { state, result: result as RunResult };
+  if (state === "failed" || state === "canceled") return { state, error: error as RunError };
+  return state === "waiting" ? { state, waiting_for: waiting_for ?? [] } : { state };
 }
 
 export function keyOf(row: { organization_id: string; thread_id: string; id: string }): RunKey {
