@@ -56,6 +56,7 @@ beforeAll(async () => {
         tools: [{ name: "act", approval: "always" }],
         approvals: { approvers: ["caller", "owner"] },
       },
+      reader: { name: "Reader", tools: [{ name: "audit_log", approval: "always" }] },
     },
   });
   // The user says which tool to call, with which id; then the model calls `act` once more, then it is done.
@@ -65,6 +66,10 @@ beforeAll(async () => {
     if (results === 0) return callTool(tool, { id });
     if (results === 1) return callTool("act", { id: `${id}-again` });
     return say("done");
+  });
+  server.model.script("reader", ({ lastUser, toolResults }) => {
+    const [tool = "", id = ""] = lastUser.split(" ");
+    return toolResults.length === 0 ? callTool(tool, { id }) : say("done");
   });
   server.model.script("asker", ({ lastUser, toolResults }) =>
     toolResults.length === 0 ? callTool("act", { id: lastUser }) : say("done"),
@@ -217,6 +222,31 @@ describe("a tool", () => {
     });
     const allowed = await begin(server.client(), "actor", `audit_log ${newId()}`, 20);
     expect((await logOf(allowed)).find(({ type }) => type === "tool.call.completed")?.data.outcome).toBe("ok");
+  });
+
+  test("is denied where the scope was taken from the token while a person was asked", async () => {
+    const { userId } = await server.person("admin");
+    const token = await server.personalToken(userId as never, {
+      scopes: ["threads:read", "threads:write", "audit:read"],
+    });
+    const client = server.client(token);
+    const id = newId();
+    const run = await begin(client, "reader", `audit_log ${id}`);
+    const waiting = await until(async () => {
+      const { body } = await client.get(`/runs/${run.id}`);
+      return body.state === "waiting" ? body : undefined;
+    });
+    const { token_id } = (await client.get("/me")).body;
+    const scopes = ["threads:read", "threads:write"];
+    expect((await server.client().patch(`/tokens/${token_id}`, { scopes })).status).toBe(200);
+    const decision = { type: "permission.decision", permission_id: waiting.waiting_for[0].id, decision: "allow_once" };
+    expect((await client.post(`/threads/${run.thread_id}/events`, decision)).status).toBe(200);
+    expect(await ended(run)).toMatchObject({ state: "completed" });
+    expect(acts).not.toContain(id);
+    const told = (await logOf(run)).filter(({ type }) => type.startsWith("tool.call."));
+    expect(told.map(({ data }) => [data.outcome, data.reason])).toEqual([
+      ["denied", "the caller's token lacks the scope audit:read"],
+    ]);
   });
 
   test("sees the groups its person is still in, and none that came after the run was accepted", async () => {

@@ -3,9 +3,9 @@
  * was, the run ends as if nothing had happened, and no call that must not happen twice did.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AgentConfigInput, Event, EventData, EventType } from "@callboard/protocol";
+import type { AgentConfigInput, Event, EventData, EventType, Scope } from "@callboard/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Claim, callsOf, type RunCommits, readTranscript } from "../runs/index.ts";
+import { type Claim, callsOf, type RunCommits, type RunRow, readTranscript } from "../runs/index.ts";
 import {
   calls,
   createEngineWorld,
@@ -155,6 +155,36 @@ describe("a death after any write", () => {
       });
     }
     expect(life).toBeGreaterThan(6);
+  });
+});
+
+describe("a call that a crash cut off and may be repeated", () => {
+  test("is denied when its token has lost the scope meanwhile, and the run goes on", async () => {
+    let called = 0;
+    const look = testTool(() => (++called === 1 ? new Promise(() => {}) : "looked"), { scopes: ["audit:read"] });
+    const model = new ScriptedModel(calls(["look", {}]), says("Done."));
+    model.byConversation = true;
+    const services = world.services(model, {}, { look });
+    const withScopes = (...names: Scope[]) => ({
+      authority: {
+        standing: async ({ principal }: Pick<RunRow, "principal">) => ({
+          epoch: 1,
+          scopes: new Set(names),
+          groups: principal.groups,
+        }),
+      },
+    });
+    const claim = await world.begin();
+    const { commits } = mortal(services.commits, 1);
+    const first = world.work(claim, { ...services, ...withScopes("threads:write", "audit:read"), commits });
+    while (called === 0) await sleep(1);
+    await world.work(await world.takeOver(claim), { ...services, ...withScopes("threads:write") });
+    void first;
+    expect(called).toBe(1);
+    expect(await world.runs.runOf(claim.key.runId)).toMatchObject({ state: "completed" });
+    expect(dataOf(await world.eventsOf(claim), "tool.call.completed")).toMatchObject([
+      { outcome: "denied", reason: "the caller's token lacks the scope audit:read" },
+    ]);
   });
 });
 

@@ -304,38 +304,54 @@ export class ToolStep {
   // Coming back
 
   async #revive(host: ToolHost, stored: readonly StoredCall[]): Promise<void> {
-    let standing = host.run.standing;
     const { organization_id, id } = host.run.row;
     const permissions = await permissionsOf(host.services.database, organization_id, id);
-    const change: Revival = { events: [], callUpdates: [] };
-    let failure: RunFailure | undefined;
-    for (const row of stored) {
-      const call: PlannedCall = {
-        id: fromUuid("call", row.id),
-        position: row.position,
-        modelCallId: row.model_call_id,
-        name: row.tool,
-        input: row.input as Json,
-        tool: host.find(row.tool),
-        state: row.state,
-      };
-      this.#calls.push(call);
-      const asked = permissions.findLast((permission) => permission.call_id === row.id);
-      let problem: RunFailure | undefined;
-      if (row.state === "started") problem = await this.#afterCrash(host, call, row, change);
-      else if (row.state === "waiting") problem = await this.#afterQuestion(host, call, asked, change);
-      else if (isOpen(row)) Object.assign(call, { state: "waiting", outcomeUnknown: true });
-      else call.text = toResult(row).text;
-      failure ??= problem;
-    }
-    const begins = change.callUpdates.some(({ state }) => state === "started");
-    while (change.events.length > 0 || change.callUpdates.length > 0) {
-      const { kind } = await host.commit(begins ? { ...change, epoch: standing.epoch } : change);
-      if (kind === "committed") break;
+    for (;;) {
+      this.#calls.length = 0;
+      const change: Revival = { events: [], callUpdates: [] };
+      let failure: RunFailure | undefined;
+      for (const row of stored) {
+        const problem = await this.#reviveOne(host, row, permissions, change);
+        failure ??= problem;
+      }
+      const { epoch } = host.run.standing;
+      const begins = change.callUpdates.some(({ state }) => state === "started");
+      const isChange = change.events.length > 0 || change.callUpdates.length > 0;
+      const { kind } = isChange ? await host.commit(begins ? { ...change, epoch } : change) : { kind: "committed" };
+      if (kind === "committed") {
+        if (failure !== undefined) throw failure;
+        return;
+      }
       if (kind !== "stale") throw new RunStop("lost");
-      standing = await host.check();
+      // T5: under other rights another thing may follow.
+      host.run = { ...host.run, standing: await host.check() };
     }
-    if (failure !== undefined) throw failure;
+  }
+
+  async #reviveOne(
+    host: ToolHost,
+    row: StoredCall,
+    permissions: readonly PermissionRow[],
+    change: Revival,
+  ): Promise<RunFailure | undefined> {
+    const call: PlannedCall = {
+      id: fromUuid("call", row.id),
+      position: row.position,
+      modelCallId: row.model_call_id,
+      name: row.tool,
+      input: row.input as Json,
+      tool: host.find(row.tool),
+      state: row.state,
+    };
+    this.#calls.push(call);
+    if (row.state === "started") return this.#afterCrash(host, call, row, change);
+    if (row.state === "waiting") {
+      const asked = permissions.findLast((permission) => permission.call_id === row.id);
+      return this.#afterQuestion(host, call, asked, change);
+    }
+    if (isOpen(row)) Object.assign(call, { state: "waiting", outcomeUnknown: true });
+    else call.text = toResult(row).text;
+    return undefined;
   }
 
   /** T2 */
@@ -345,7 +361,9 @@ export class ToolStep {
     row: StoredCall,
     change: Revival,
   ): Promise<RunFailure | undefined> {
-    if (row.effect !== "once") return this.#checkAgain(host, call);
+    if (row.effect !== "once") {
+      return this.#denied(host, call, change) ? undefined : this.#checkAgain(host, call);
+    }
     const policy = host.config.unknown_outcome;
     const reason = "the server stopped during this call";
     change.events.push(this.#completed(host, call, "unknown", reason));
@@ -376,6 +394,7 @@ export class ToolStep {
     if (asked.reason === "unknown_outcome") call.outcomeUnknown = true;
     if (asked.state === "allowed") {
       if (!isAbout(asked, call, host.run.row.agent_version)) return undefined; // a yes to something else: ask again
+      if (this.#denied(host, call, change)) return undefined;
       const problem = await this.#checkAgain(host, call);
       if (problem !== undefined) return problem;
       call.state = "started";
@@ -391,6 +410,16 @@ export class ToolStep {
     change.events.push(this.#completed(host, call, "denied", reason));
     this.#conclude(host, call, "denied", text, change);
     return undefined;
+  }
+
+  /** T5: what the token may be used for may have become less. */
+  #denied(host: ToolHost, call: PlannedCall, change: Revival): boolean {
+    const denial = scopeDenial(host.run.standing, call.tool);
+    if (denial === undefined) return false;
+    call.reason = denial;
+    change.events.push(this.#completed(host, call, "denied", denial));
+    this.#conclude(host, call, "denied", `The call was refused: ${denial}`, change);
+    return true;
   }
 
   async #checkAgain(host: ToolHost, call: PlannedCall): Promise<RunFailure | undefined> {
