@@ -104,6 +104,44 @@ describe("calling an agent", () => {
   });
 });
 
+describe("joining a run that is under way", () => {
+  const [ida, igor] = [newId("user"), newId("user")];
+  const [bot, otherBot] = [newId("token"), newId("token")];
+  const all: Scope[] = ["threads:read", "threads:write", "documents:read"];
+  const person = (userId: typeof ida, more: Partial<decide.Working> = {}): decide.Working => ({
+    kind: "user",
+    userId,
+    tokenId: newId("token"),
+    scopes: all,
+    ...more,
+  });
+  const worker = (tokenId: typeof bot, userId: typeof ida | null = null): decide.Working => ({
+    kind: "service",
+    userId,
+    tokenId,
+    scopes: all,
+  });
+  const few: Scope[] = ["threads:read", "threads:write"];
+
+  test.each<[string, decide.Working, decide.Working, string]>([
+    ["one's own, with any token that has its scopes", person(ida), person(ida), "granted"],
+    ["one's own with fewer scopes", person(ida), person(ida, { scopes: few }), "granted"],
+    ["one's own with more scopes", person(ida, { scopes: few }), person(ida), "insufficient_scope"],
+    ["somebody else's", person(igor), person(ida), "forbidden"],
+    ["a service's", person(igor), worker(bot), "forbidden"],
+    ["the one that a service has for oneself", person(ida), worker(bot, ida), "granted"],
+    ["the one that a service has for somebody else", person(igor), worker(bot, ida), "forbidden"],
+    ["a service its own", worker(bot), worker(bot), "granted"],
+    ["a service another one's", worker(otherBot), worker(bot), "forbidden"],
+    ["a service its own for a person", worker(bot, ida), worker(bot, ida), "granted"],
+    ["a service another one's for the same person", worker(otherBot, ida), worker(bot, ida), "forbidden"],
+    ["a service that person's own", worker(bot, ida), person(ida), "forbidden"],
+    ["a service its own for somebody, for itself", worker(bot), worker(bot, ida), "forbidden"],
+  ])("%s", (_, sender, run, expected) => {
+    expect(outcome(() => decide.steerRun(sender, run))).toBe(expected);
+  });
+});
+
 describe("reading and editing an agent", () => {
   const read = (who: Caller, facts: decide.AgentFacts | undefined) => outcome(() => decide.readAgent(who, facts));
   const edit = (who: Caller, facts: decide.AgentFacts | undefined) => outcome(() => decide.editAgent(who, facts));

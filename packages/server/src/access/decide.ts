@@ -23,7 +23,7 @@ import {
   type TokenId,
   type UserId,
 } from "@callboard/protocol";
-import { type Caller, principalId } from "./caller.ts";
+import { type Caller, type CredentialId, principalId } from "./caller.ts";
 import { type Grant, grant } from "./grant.ts";
 
 export type AgentFacts = {
@@ -261,6 +261,32 @@ export function writeThread(caller: Caller, facts: ThreadFacts | undefined): Thr
   const { thread, asAdmin } = seeThread(caller, facts);
   if (caller.role === "guest") throw forbidden("guests may not start runs or send messages");
   return { grant: grant("thread.write", caller, thread.id), asAdmin };
+}
+
+/** For whom a run works or would work, and how far. */
+export type Working = {
+  readonly kind: "user" | "service";
+  readonly userId: UserId | null;
+  readonly tokenId: CredentialId;
+  readonly scopes: readonly Scope[];
+};
+
+/**
+ * May a message join a run that is under way, whose rights are others' perhaps? Only where its sender gains nothing by
+ * it: the run works for the same person or the same service, with no scope that the sender lacks.
+ *
+ * @param sender as a run of its own would work
+ * @throws forbidden, insufficient_scope
+ */
+export function steerRun(sender: Working, run: Working): void {
+  const isSame = run.userId === null ? sender.tokenId === run.tokenId : sender.userId === run.userId;
+  // A service that acts for a person reaches the agents in its list, that person's own run others.
+  if (!isSame || (sender.kind === "service" && sender.tokenId !== run.tokenId)) {
+    throw forbidden("the active run works for somebody else; the message may wait for its end, or interrupt it");
+  }
+  const scope = run.scopes.find((one) => !sender.scopes.includes(one));
+  if (scope === undefined) return;
+  throw new CallboardError("insufficient_scope", `the active run has the scope ${scope}, which this token lacks`);
 }
 
 // Permissions

@@ -48,6 +48,7 @@ export {
   requireScope,
   seeAgent,
   shareAgent,
+  steerRun,
   type ThreadDecision,
   type ThreadFacts,
   writeThread,

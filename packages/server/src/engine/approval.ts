@@ -8,6 +8,7 @@
  * P1  The stricter policy wins, and what cannot be told asks.
  * P2  An answer holds for the call it was given for: the same call, tool, arguments and version. Anything else is
  *     asked about again.
+ * P3  With `not_requester` nobody's allowance for a thread covers a run that works for himself.
  */
 import {
   type AgentConfig,
@@ -21,7 +22,7 @@ import {
   toUuid,
 } from "@callboard/protocol";
 import { meets } from "../agents/index.ts";
-import { type Allowance, allowancesOf, type NewPermission, type PermissionRow } from "../runs/index.ts";
+import { type Allowance, allowancesOf, type NewPermission, type PermissionRow, type Principal } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
 import { argumentsHash, checkInput, type LoadedTool, scopeOf, shownInput, toolAsks } from "../tools/index.ts";
 import { type ToolRun, toolCaller } from "./tool-context.ts";
@@ -110,9 +111,11 @@ export class Approvals {
   }
 
   #allowances(): Promise<Allowance[]> {
-    const { services, run } = this.#host;
-    const { organization_id, thread_id, agent_version } = run.row;
-    this.#allowed ??= allowancesOf(services.database, organization_id, thread_id, agent_version);
+    const { services, run, config } = this.#host;
+    const { organization_id, thread_id, agent_version, principal } = run.row;
+    // P3: whom this run works for may have been asked when another one's run wanted it.
+    const notBy = config.approvals.not_requester ? requestersOf(principal) : null;
+    this.#allowed ??= allowancesOf(services.database, organization_id, thread_id, agent_version, notBy);
     return this.#allowed;
   }
 }
@@ -121,6 +124,11 @@ function agentAsks({ tools }: AgentConfig, call: AskedCall): boolean {
   const approval = tools.find(({ name }) => name === call.name)?.approval ?? "never";
   return typeof approval === "string" ? approval === "always" : meets(approval.when, call.value);
 }
+
+const requestersOf = ({ kind, userId, tokenId }: Principal): string[] => [
+  ...(userId === null ? [] : [userId]),
+  ...(kind === "service" ? [tokenId] : []),
+];
 
 /** P2 */
 export const isAbout = (asked: PermissionRow, call: AskedCall, version: number | null): boolean =>

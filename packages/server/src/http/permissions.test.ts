@@ -38,7 +38,13 @@ beforeAll(async () => {
       machine: desk({ approvers: ["service"] }),
       raised: desk({ approvers: ["admins"] }),
       lapsing: desk({ on_expiry: "deny" }),
+      four: desk({ approvers: ["owner", "admins"], not_requester: true }),
     },
+  });
+  // Calls once for each message.
+  server.model.script("four", ({ lastUser, messages }) => {
+    const said = (role: string) => messages.filter((message) => message.role === role).length;
+    return said("tool") < said("user") ? callTool("refund", { n: Number(lastUser) }) : say("done");
   });
   for (const slug of ["own", "owned", "grouped", "mixed", "eyes", "machine", "raised", "lapsing"]) {
     server.model.script(slug, ({ lastUser, toolResults }) =>
@@ -260,6 +266,53 @@ describe("who may decide", () => {
     expect(refusal(await decide(all.owner, owned.id))).toBe("403 forbidden");
     expect(refusal(await decide(server.client(successor.token), owned.id))).toBe("200 accepted");
     await all.owner.patch("/agents/owned", { owner_id: server.ownerId });
+  });
+});
+
+describe("where two people see each call", () => {
+  const steer = (n: number) => ({ type: "user.message", text: String(n), on_active_run: "steer" });
+  const states = async (run: Anything) => (await server.client().get(`/runs/${run.id}`)).body.state;
+
+  test("nobody makes another one's run ask, and allows it: messages join runs for the same person alone", async () => {
+    const { requester, admin } = await people();
+    const { thread, run } = await ask(requester, "four");
+    expect(refusal(await admin.post(`${thread}/events`, steer(++count)))).toBe("403 forbidden");
+    const { data } = (await server.client().get("/audit?action=thread.write&outcome=refused&limit=1")).body;
+    expect(data[0]).toMatchObject({ target: thread.split("/")[2], details: { code: "forbidden" } });
+    expect(refusal(await requester.post(`${thread}/events`, steer(++count)))).toBe("200 accepted");
+    expect(await states(run)).toBe("waiting");
+    // A run of his own is another matter: he asks himself then, and others decide.
+    await requester.post(`/runs/${run.id}/cancel`);
+    const own = (await admin.post(`${thread}/events`, { type: "user.message", text: String(++count) })).body.events[0]
+      .run;
+    let now = await admin.get(`/runs/${own.id}`);
+    while (now.body.state !== "waiting") now = await admin.get(`/runs/${own.id}`);
+    expect(refusal(await decide(admin, now.body.waiting_for[0].id))).toBe("403 forbidden");
+  });
+
+  test("a message joins no run that has scopes which its token lacks", async () => {
+    const { requester, requesterId } = await people();
+    const { thread } = await ask(requester, "four");
+    const token = await server.personalToken(requesterId, { scopes: ["threads:read", "threads:write"] });
+    const answer = await server.client(token).post(`${thread}/events`, steer(++count));
+    expect(refusal(answer)).toBe("403 insufficient_scope");
+  });
+
+  test("what somebody allowed for a thread does not cover his own runs there", async () => {
+    const { requester, admin } = await people();
+    const { thread, run, id, n } = await ask(requester, "four");
+    expect(refusal(await decide(admin, id, "allow_for_thread"))).toBe("200 accepted");
+    expect((await ended(run)).state).toBe("completed");
+    const send = async (client: HttpClient) => {
+      const text = String(++count);
+      const sent = (await client.post(`${thread}/events`, { type: "user.message", text })).body.events[0].run;
+      let now = await client.get(`/runs/${sent.id}`);
+      while (!["waiting", "completed"].includes(now.body.state)) now = await client.get(`/runs/${sent.id}`);
+      return [now.body.state, paid.includes(Number(text))];
+    };
+    expect(paid).toContain(n);
+    expect(await send(requester)).toEqual(["completed", true]);
+    expect(await send(admin)).toEqual(["waiting", false]);
   });
 });
 

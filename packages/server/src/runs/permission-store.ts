@@ -132,16 +132,28 @@ export async function allowForThread(sql: Sql, row: PermissionRow, scope: string
 
 /** A tool that needs no further question in a thread, within its scope. */
 export type Allowance = { tool: string; scope: string };
+// runs_thread, permissions_run
 const allowances = statement(
   "permissions.allowances",
-  "select tool, scope from thread_allowances where organization_id = $1 and thread_id = $2 and agent_version = $3",
+  `select a.tool, a.scope from thread_allowances a
+    where a.organization_id = $1 and a.thread_id = $2 and a.agent_version = $3
+      and ($4::text[] is null or exists (
+        select from permissions p
+         where p.organization_id = $1 and p.run_id in (select id from runs where organization_id = $1 and thread_id = $2)
+           and p.tool = a.tool and coalesce(p.agent_version, 0) = a.agent_version and p.scope = a.scope
+           and p.decision = 'allow_for_thread' and p.decided_by ->> 'id' <> all($4)))`,
 );
-/** What people allowed for the rest of the thread, for this agent version. */
+/**
+ * What people allowed for the rest of the thread, for this agent version.
+ *
+ * @param notBy ids of callers whose word alone is not enough; null counts everybody's
+ */
 export function allowancesOf(
   sql: Sql,
   organization: string,
   thread: string,
   version: number | null,
+  notBy: readonly string[] | null = null,
 ): Promise<Allowance[]> {
-  return sql.rows<Allowance>(allowances, [organization, thread, version ?? 0]);
+  return sql.rows<Allowance>(allowances, [organization, thread, version ?? 0, notBy]);
 }

@@ -14,7 +14,7 @@ import {
   type SendEventsAnswer,
   toUuid,
 } from "@callboard/protocol";
-import { type Caller, principalId } from "../access/index.ts";
+import { type Caller, principalId, steerRun } from "../access/index.ts";
 import type { Feed } from "../events/index.ts";
 import type { Transaction, Wakes } from "../storage/index.ts";
 import { toThread } from "../threads/index.ts";
@@ -182,7 +182,8 @@ class Sender {
   }
 
   async #steer(active: RunRow, content: ContentPart[]): Promise<Sent> {
-    const { caller } = this.#request;
+    const { caller, principal } = this.#request;
+    steerRun(principal, active.principal);
     const log = this.#log;
     const sentBy = { kind: caller.kind, id: principalId(caller) };
     const message = log.append("user.message", active.id, { content, sent_by: sentBy });
