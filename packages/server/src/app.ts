@@ -4,7 +4,7 @@ import { agentConfig, CallboardError, fromUuid, newId, toUuid } from "@callboard
 import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { Acts, Authenticator, Refusals, sweepSessions } from "./access/index.ts";
-import { AgentDirectory, Agents, draftProblems, refuseProblems } from "./agents/index.ts";
+import { AgentDirectory, Agents, draftProblems, groupProblems, refuseProblems } from "./agents/index.ts";
 import { BudgetLedger, sweepReservations } from "./budgets/index.ts";
 import { sweepIdempotencyKeys } from "./calls/index.ts";
 import type { Config } from "./config/index.ts";
@@ -119,7 +119,9 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const agents = new Agents({ wakes, connections, toolNames: () => tools.names(), inputSchemaOf });
   const directory = new AgentDirectory({ sql: database, wakes });
   const threads = new ThreadDirectory(database);
-  const commits = new RunCommits(commitLane, feed, onDatabaseError);
+  const commits = new RunCommits(commitLane, feed, onDatabaseError, (organization) =>
+    wakes.send("permission", organization),
+  );
   const batch = new StartBatch(startLane);
   const onBudgetError = (error: unknown) => log.warn({ error: errorFacts(error) }, "a budget could not be settled");
   const budgets = new BudgetLedger({ database, wakes, now, onError: onBudgetError });
@@ -203,7 +205,8 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     maxFileBytes: config.maxFileBytes,
     checkConfig: async (caller, config) => {
       const models = await connections.problems(database, caller.organizationId, config.model);
-      refuseProblems("raw", [...draftProblems(config, tools.names(), inputSchemaOf), ...models]);
+      const groups = await groupProblems(database, caller.organizationId, config.approvals);
+      refuseProblems("raw", [...draftProblems(config, tools.names(), inputSchemaOf), ...models, ...groups]);
     },
   };
   const endpointWorld: EndpointWorld = { ...world, endpoints, loop: new LoopWatch(log), log };

@@ -35,6 +35,7 @@ import {
 } from "../access/index.ts";
 import type { Connections } from "../models/index.ts";
 import { decodeCursor, isUniqueViolation, type Sql, type Transaction, toPage } from "../storage/index.ts";
+import { groupProblems } from "./approvers.ts";
 import { diff } from "./diff.ts";
 import { draftProblems, type InputSchemaOf, refuseProblems } from "./draft.ts";
 import * as store from "./store.ts";
@@ -265,7 +266,9 @@ export class Agents {
   async #refuseInvalid(tx: Sql, organizationId: OrganizationId, slug: string, config: Agent["draft"]): Promise<void> {
     const models = await this.#connections.problems(tx, organizationId, config.model);
     const calls = config.agents.length === 0 ? [] : await this.#callProblems(tx, organizationId, slug, config.agents);
-    refuseProblems(slug, [...draftProblems(config, this.#toolNames(), this.#inputSchemaOf), ...models, ...calls]);
+    const groups = await groupProblems(tx, organizationId, config.approvals);
+    const draft = draftProblems(config, this.#toolNames(), this.#inputSchemaOf);
+    refuseProblems(slug, [...draft, ...models, ...calls, ...groups]);
   }
 
   /** Publishing locks the organization, so two agents that would call each other are not published side by side. */

@@ -58,7 +58,6 @@ function approvalProblems(
   return typeof approval === "string" ? [] : conditionProblems(approval.when, `${path}.when`, inputSchemaOf(name));
 }
 
-/** Groups may come and go: one that is not there lets nobody decide. */
 function approverProblems({ approvers, not_requester }: AgentConfig["approvals"]): FieldProblem[] {
   if (!not_requester || approvers.some((one) => one === "owner" || one === "admins" || one.startsWith("group:")))
     return [];

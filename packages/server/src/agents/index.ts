@@ -1,5 +1,6 @@
 /** The agents room: drafts, versions, variables, and the directory that calls go through. */
 export { type AgentSettings, Agents, type AgentsOptions } from "./agents.ts";
+export { approverGroups, groupProblems } from "./approvers.ts";
 export { AgentDirectory, type CallableAgent } from "./callable.ts";
 export { meets } from "./condition.ts";
 export { type Change, diff } from "./diff.ts";

@@ -171,6 +171,7 @@ describe("publishing", () => {
       tools: [{ name: "missing" }],
       model: { connection: "nowhere", fallbacks: ["demo", "gone"] },
       output_schema: { type: 1 },
+      approvals: { approvers: ["owner", "group:nobody"] },
     });
     const refused = (await wordsOf(publish("broken"))) as {
       code: string;
@@ -183,6 +184,7 @@ describe("publishing", () => {
       "output_schema",
       "model.connection",
       "model.fallbacks[1]",
+      "approvals.approvers[1]",
     ]);
     expect(await call(ownerSecret, "agents.get", params("broken"))).toMatchObject({
       live_version: null,

@@ -1,18 +1,9 @@
 /** Documents in files: `documents/<collection>/` of a project, with `collection.json` beside the texts. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createDocumentCollection, documentAccess, documentLanguages, type Group, toUuid } from "@callboard/protocol";
+import { createDocumentCollection, documentAccess, documentLanguages } from "@callboard/protocol";
 import { z } from "zod";
-import {
-  type AccessWakes,
-  type Authenticator,
-  type Caller,
-  createGroup,
-  findGroups,
-  manageDocuments,
-  manageMembers,
-  scopeOf,
-} from "../access/index.ts";
+import { type AccessWakes, type Authenticator, type Caller, manageDocuments, scopeOf } from "../access/index.ts";
 import {
   createCollection,
   findManaged,
@@ -22,7 +13,8 @@ import {
   readAccess,
   setAccess,
 } from "../documents/index.ts";
-import type { Database, Transaction } from "../storage/index.ts";
+import type { Database } from "../storage/index.ts";
+import { makeGroups } from "./groups.ts";
 
 const { slug } = createDocumentCollection.shape;
 /** What `collection.json` says. */
@@ -91,7 +83,7 @@ export async function applyDocuments(
   for (const collection of collections) {
     await rooms.database.tenant(scopeOf(stale), async (tx) => {
       const caller = await rooms.authenticator.hold(stale, tx);
-      const groups = await requireGroups(rooms, tx, caller, collection.groups);
+      const groups = await makeGroups(rooms.wakes, tx, caller, collection.groups);
       const grant = manageDocuments(caller);
       const { slug, name, description, language, organization } = collection;
       const wanted = documentAccess.parse({ organization, groups });
@@ -108,20 +100,3 @@ export async function applyDocuments(
 }
 
 const sameIds = (a: readonly string[], b: readonly string[]): boolean => [...a].sort().join() === [...b].sort().join();
-
-/** The groups' ids; those that are missing are made. */
-async function requireGroups(
-  { wakes }: DocumentRooms,
-  tx: Transaction,
-  caller: Caller,
-  slugs: readonly string[],
-): Promise<Group["id"][]> {
-  if (slugs.length === 0) return [];
-  const known = await findGroups(tx, toUuid(caller.organizationId), slugs);
-  const ids: Group["id"][] = [];
-  for (const one of slugs) {
-    const plan = { slug: one, name: one, user_ids: [] };
-    ids.push(known.get(one) ?? (await createGroup(tx, wakes, manageMembers(caller), plan, null)).id);
-  }
-  return ids;
-}

@@ -8,7 +8,9 @@ import {
   type Caller,
   editAgent,
   listAgents,
+  listGroups,
   readAgent,
+  readMembers,
   readModels,
   shareAgent,
 } from "../access/index.ts";
@@ -55,7 +57,7 @@ beforeEach(async () => {
   const authenticator = new Authenticator({ sql: database, wakes });
   const connections = new Connections({ sql: database, wakes, keys });
   const agents = new Agents({ wakes, connections, toolNames: () => new Set(["search"]) });
-  rooms = { database, authenticator, connections, agents };
+  rooms = { database, authenticator, connections, agents, wakes };
   dataDir = await mkdtemp(join(root, "data-"));
   close = async () => {
     close = undefined;
@@ -176,6 +178,16 @@ describe("agents of the project", () => {
     expect(await versions(await owner())).toEqual({ helper: [1, 1], triage: [1, 1] });
     expect(await apply(file("helper"), file("triage", { tools: [{ name: "search" }] }))).toEqual(ids);
     expect(await versions(await owner())).toEqual({ helper: [1, 1], triage: [1, 1] });
+  });
+
+  test("bring along the groups that may decide for them, without members", async () => {
+    const desk = file("desk", { approvals: { approvers: ["owner", "group:finance"] } });
+    await apply(desk);
+    await apply(desk);
+    const caller = await owner();
+    const { data } = await listGroups(rooms.database, readMembers(caller), { limit: 50 });
+    expect(data.map(({ slug, user_ids }) => [slug, user_ids])).toEqual([["finance", []]]);
+    expect(await versions(caller)).toEqual({ desk: [1, 1] });
   });
 
   test("that changed get a new version, the others none, and none is deleted", async () => {

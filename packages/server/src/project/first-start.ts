@@ -3,6 +3,7 @@ import { chmod, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type OrganizationId, scopes, type UserId } from "@callboard/protocol";
 import {
+  type AccessWakes,
   type Authenticator,
   type Caller,
   createAgent,
@@ -15,10 +16,11 @@ import {
   readModels,
   shareAgent,
 } from "../access/index.ts";
-import type { Agents } from "../agents/index.ts";
+import { type Agents, approverGroups } from "../agents/index.ts";
 import type { EnvModel } from "../config/index.ts";
 import type { Connections } from "../models/index.ts";
 import type { Database, Transaction } from "../storage/index.ts";
+import { makeGroups } from "./groups.ts";
 import { type AgentInFile, type FoundAgent, planAgent, publishAll } from "./plan.ts";
 
 /** What `credentials.json` in the data folder says. */
@@ -112,6 +114,7 @@ export type ProjectRooms = {
   authenticator: Authenticator;
   agents: Agents;
   connections: Connections;
+  wakes: Pick<AccessWakes, "send">;
 };
 
 /** Brings the environment's model connections into the organization; the first one is its default. */
@@ -143,7 +146,8 @@ export async function applyModels(rooms: ProjectRooms, caller: Caller, models: r
 }
 
 /**
- * Makes the organization's agents those of the project, all or none of them. Deletes nothing.
+ * Makes the organization's agents those of the project, all or none of them, and the groups that they name as
+ * approvers where they are missing. Deletes nothing.
  *
  * @returns ids by slug
  */
@@ -157,6 +161,12 @@ export function applyAgents(
     const caller = await authenticator.hold(stale, tx);
     const ids: Record<string, string> = {};
     const toPublish: string[] = [];
+    await makeGroups(
+      rooms.wakes,
+      tx,
+      caller,
+      files.flatMap(({ draft }) => approverGroups(draft.approvals)),
+    );
     for (const file of files) {
       const plan = planAgent(file, await findAgent(rooms, tx, caller, file.slug));
       if (plan.action === "create") await agents.create(tx, createAgent(caller), plan.body, null);
