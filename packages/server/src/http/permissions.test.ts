@@ -1,6 +1,7 @@
 /** I8: who may decide about a tool call, who may know of it, and what a decision holds for. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { defineTool } from "@callboard/kit";
+import { toUuid } from "@callboard/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Answer, HttpClient } from "../testing/http-client.ts";
@@ -481,6 +482,26 @@ describe("the inbox", () => {
     await sleep(50);
     await decide(requester, id);
     expect((await decided).body).toMatchObject({ state: "allowed", decision: { decision: "allow_once" } });
+  });
+
+  test("wakes who waits for it in another process, when something is asked and when it is decided", async () => {
+    const { requester } = await people();
+    const second = await server.second();
+    const heard: string[] = [];
+    const leave = second.app.wakes.on("permission", (keys) => heard.push(...keys));
+    try {
+      let { id } = await ask(requester);
+      // A process learns of another one with its next heartbeat, and sends nothing before that.
+      while (heard.length === 0) id = (await ask(requester)).id;
+      await sleep(100); // what was sent by then has come
+      const asked = heard.length;
+      await decide(requester, id);
+      while (heard.length === asked) await sleep(5);
+      expect(new Set(heard)).toEqual(new Set([toUuid(server.id)]));
+    } finally {
+      leave();
+      await second.stop();
+    }
   });
 
   test("is waited for with rights that still hold", async () => {

@@ -1,5 +1,4 @@
 /** Permissions: the inbox of those who are asked, and their decisions. */
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   CallboardError,
   fromUuid,
@@ -27,14 +26,12 @@ import {
 import { decodeCursor, LAST_UUID, toPage } from "../storage/index.ts";
 import { findThread, toFacts, toThread } from "../threads/index.ts";
 import type { Handlers } from "./handler.ts";
+import { InboxWatch } from "./inbox.ts";
 import type { World } from "./world.ts";
 
 type PermissionRoute = "permissions.list" | "permissions.get" | "permissions.decide";
 type Asked = { caller: Caller; requestId: RequestId };
 type Found = { row: PermissionRow; asAdmin: boolean; lastSeq: number; shown: Permission };
-
-/** How often an empty inbox is looked at again while its reader waits. */
-const LOOK_MS = 1000;
 
 export function permissionHandlers(world: World): Pick<Handlers, PermissionRoute> {
   const { database } = world;
@@ -92,13 +89,18 @@ export function permissionHandlers(world: World): Pick<Handlers, PermissionRoute
       let { caller } = request;
       const until = performance.now() + request.waitSeconds * 1000;
       return world.open.wait(request, listPermissions, async (signal) => {
-        for (;;) {
-          listPermissions(caller);
-          const found = await page(caller, request.query);
-          const leftMs = until - performance.now();
-          if (found.data.length > 0 || leftMs <= 0 || signal.aborted) return found;
-          await sleep(Math.min(LOOK_MS, leftMs), undefined, { signal }).catch(() => {});
-          caller = await world.authenticator.refresh(caller); // whose rights may end while it waits
+        const watch = request.waitSeconds === 0 ? undefined : new InboxWatch(world.wakes, caller.organizationId);
+        try {
+          for (;;) {
+            listPermissions(caller);
+            const found = await page(caller, request.query);
+            const leftMs = until - performance.now();
+            if (watch === undefined || found.data.length > 0 || leftMs <= 0 || signal.aborted) return found;
+            await watch.next(leftMs, signal);
+            caller = await world.authenticator.refresh(caller); // whose rights may end while it waits
+          }
+        } finally {
+          watch?.close();
         }
       });
     },

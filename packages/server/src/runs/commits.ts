@@ -168,15 +168,23 @@ export class RunCommits {
   readonly #lane: Lane;
   readonly #feed: Feed;
   readonly #onTrouble: (error: unknown) => void;
+  readonly #onAsked: (organization: string) => void;
   #pending = new Map<string, Item>();
   #busy = false;
   #scheduled = false;
   #stopped = false;
 
-  constructor(lane: Lane, feed: Feed, onTrouble: (error: unknown) => void) {
+  /** @param onAsked told of the organization, as its uuid, when somebody there is asked for a permission */
+  constructor(
+    lane: Lane,
+    feed: Feed,
+    onTrouble: (error: unknown) => void,
+    onAsked: (organization: string) => void = () => undefined,
+  ) {
     this.#lane = lane;
     this.#feed = feed;
     this.#onTrouble = onTrouble;
+    this.#onAsked = onAsked;
   }
 
   /**
@@ -276,7 +284,7 @@ export class RunCommits {
   ): Promise<void> {
     const moved = new Map(rows.map((row) => [row.k, row]));
     const refused: Item[] = [];
-    parcels.forEach(({ events }, k) => {
+    parcels.forEach(({ events, permissions }, k) => {
       const item = batch[k] as Item;
       const row = moved.get(k);
       if (row === undefined) {
@@ -289,6 +297,7 @@ export class RunCommits {
           events.map((event, s): LoggedEvent => ({ seq: row.base + s + 1, type: event.type, body: event.body })),
         );
       }
+      if (permissions.length > 0) this.#onAsked(item.key.organization);
       for (const waiting of waitersOf([item])) {
         waiting.resolve({ kind: "committed", steered: row.steered, queued: row.queued > 0 });
       }

@@ -19,7 +19,7 @@ import {
   toUuid,
 } from "@callboard/protocol";
 import { audit, type Caller, decidePermission, invalidRequest, principalId } from "../access/index.ts";
-import type { Database, Transaction } from "../storage/index.ts";
+import type { Database, Transaction, Wakes } from "../storage/index.ts";
 import { toFacts, toThread } from "../threads/index.ts";
 import { endRun } from "./end.ts";
 import { lockLog, type ManageDeps } from "./manage.ts";
@@ -112,7 +112,7 @@ export async function decideById(
   const decided = await decide(tx, log, deciding);
   if (decided !== "same") {
     await log.save(deps.feed);
-    if (decided.queued) tx.after(() => deps.wakes.send("queue", ""));
+    tellDecided(tx, deps.wakes, log, decided.queued);
   }
   return toPermission((await find()) ?? known, true);
 }
@@ -146,7 +146,15 @@ export async function expire(
     }
     await log.save(deps.feed);
     // The run itself, or the next one of its thread.
-    tx.after(() => deps.wakes.send("queue", ""));
+    tellDecided(tx, deps.wakes, log, true);
+  });
+}
+
+/** @param queued a run is in the queue by it */
+export function tellDecided(tx: Transaction, wakes: Pick<Wakes, "send">, log: ThreadLog, queued: boolean): void {
+  tx.after(() => {
+    wakes.send("permission", log.row.organization_id);
+    if (queued) wakes.send("queue", "");
   });
 }
 

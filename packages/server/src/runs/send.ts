@@ -20,7 +20,7 @@ import type { Transaction, Wakes } from "../storage/index.ts";
 import { toThread } from "../threads/index.ts";
 import type { RunsAtOnce } from "./at-once.ts";
 import type { Claim } from "./claim.ts";
-import { decide } from "./decide.ts";
+import { decide, tellDecided } from "./decide.ts";
 import { endRun } from "./end.ts";
 import type { RunHost } from "./host.ts";
 import { keyOf, type Principal, type RunInput, type RunRow, runError, toRun } from "./run.ts";
@@ -219,6 +219,7 @@ class Sender {
       throw new CallboardError("permission_decided", `permission request ${permissionId} is decided already`);
     }
     const { event, run, queued } = decided;
+    tellDecided(this.#tx, this.#deps.wakes, this.#log, false);
     this.#queued ||= queued;
     return { type: "permission.decision", event_id: event.id as never, seq: event.seq, run: toRun(run) };
   }

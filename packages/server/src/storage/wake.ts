@@ -26,6 +26,8 @@ export type WakeTopics = {
   jobStatus: string;
   /** An organization's access changed: its uuid. */
   access: string;
+  /** A permission of an organization was asked for or decided: the organization's uuid. */
+  permission: string;
 };
 export type WakeTopic = keyof WakeTopics;
 type Listener = (keys: readonly string[]) => void;
