@@ -245,7 +245,7 @@ async function worksOf(
   const input = { type: "user.message", text: canary };
   const opened = must(await opens.post(`/agents/${house.agents.desk}/threads`, { input, title: canary, ...forWhom }));
   const thread = opened.thread.id;
-  const run = must(await client.get(`/runs/${opened.run.id}`, { headers: { prefer: "wait=20" } })).id;
+  const run = must(await client.get(`/runs/${opened.run.id}`, { headers: { prefer: "wait=60" } })).id;
   const bytes = { name: `${canary}.txt`, content_base64: Buffer.from(canary).toString("base64") };
   const file = must(await client.post(`/threads/${thread}/files`, bytes)).id;
   const upload = must(await client.post(`/agents/${house.agents.desk}/files`, bytes)).id;
@@ -261,12 +261,11 @@ async function worksOf(
 }
 
 async function waits(client: HttpClient, run: string): Promise<string> {
-  for (let i = 0; i < 1000; i++) {
+  for (;;) {
     const { waiting_for } = must(await client.get(`/runs/${run}`));
     if (waiting_for !== undefined) return waiting_for[0].id;
     await sleep(20);
   }
-  throw new Error(`run ${run} does not wait`);
 }
 
 async function startJob(server: TestServer, token: string, canary: string): Promise<string> {

@@ -168,7 +168,7 @@ describe("an endpoint's answer", () => {
   test.each(levels)("of %i levels is a job's result or its error", async (depth) => {
     const { text } = await endpoint("job", JSON.stringify({ depth }));
     const { job_id: id } = JSON.parse(text);
-    const job = must(await server.client().get(`/jobs/${id}?wait=20`));
+    const job = must(await server.client().get(`/jobs/${id}?wait=60`));
     expect(["completed", "failed"]).toContain(job.state);
     if (job.state === "failed") expect(job.error.code).toBe("endpoint_output_invalid");
     const stream = await server.client().stream(`/jobs/${id}/stream`);

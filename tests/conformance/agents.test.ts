@@ -216,7 +216,7 @@ describe("variables", () => {
     ok(await client.post(`${path}/publish`), 201);
     const prompt = async (variables: object) => {
       const run = ok(
-        await client.post(`${path}/runs`, { input: message("a"), variables }, { headers: { prefer: "wait=20" } }),
+        await client.post(`${path}/runs`, { input: message("a"), variables }, { headers: { prefer: "wait=60" } }),
       );
       return ok(await client.get(`/runs/${run.id}/transcript`)).prompt;
     };

@@ -309,7 +309,7 @@ describe("model connections", () => {
     expect(refusal(await client.delete(`/model-connections/${made.id}`))).toBe("409 connection_in_use");
     ok(await client.patch(`/model-connections/${made.id}`, { base_url: model.baseUrl }));
     const run = ok(
-      await client.post(`/agents/${id}/runs`, { input: message("hi") }, { headers: { prefer: "wait=20" } }),
+      await client.post(`/agents/${id}/runs`, { input: message("hi") }, { headers: { prefer: "wait=60" } }),
     );
     expect(run.result.text).toBe("You said: hi");
   });

@@ -225,7 +225,7 @@ describe("while a run waits", () => {
 
 test("a question that nobody answers in time ends the run", async () => {
   const { client } = target;
-  const own = await target.agent(script, { ...asking, limits: { permission_timeout_ms: 1000 } });
+  const own = await target.agent(script, { ...asking, limits: { permission_timeout_ms: 4000 } });
   const { path, run, id } = await asked(own);
   const failed = await ended(client, run);
   expect(failed).toMatchObject({ state: "failed", error: { code: "permission_expired", retryable: true } });

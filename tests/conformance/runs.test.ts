@@ -25,7 +25,7 @@ describe("start and wait", () => {
   });
 
   test("with Prefer: wait the answer is the ended run", async () => {
-    const answer = await target.client.post(`${agent.path}/runs`, { input: message("hi") }, wait(20));
+    const answer = await target.client.post(`${agent.path}/runs`, { input: message("hi") }, wait(60));
     expect(ok(answer)).toMatchObject({ state: "completed", result: { text: "You said hi." }, attempt: 1 });
     expect(ok(answer).usage).toMatchObject({ input_tokens: 7, output_tokens: 3 });
   });
@@ -42,9 +42,9 @@ describe("start and wait", () => {
 
   test("a run may go on in an existing thread of the agent, and only there", async () => {
     const { client } = target;
-    const first = ok(await client.post(`${agent.path}/runs`, { input: message("one") }, wait(20)));
+    const first = ok(await client.post(`${agent.path}/runs`, { input: message("one") }, wait(60)));
     const body = { input: message("two"), thread_id: first.thread_id };
-    const second = ok(await client.post(`${agent.path}/runs`, body, wait(20)));
+    const second = ok(await client.post(`${agent.path}/runs`, body, wait(60)));
     expect(second).toMatchObject({ thread_id: first.thread_id, state: "completed" });
     const said = agent
       .calls()
@@ -77,7 +77,7 @@ describe("read", () => {
     );
     const made: string[] = [];
     for (let i = 0; i < 3; i++) {
-      const run = ok(await client.post(`${own.path}/runs`, { input: message(`${i}`) }, wait(20)));
+      const run = ok(await client.post(`${own.path}/runs`, { input: message(`${i}`) }, wait(60)));
       made.unshift(run.id);
     }
     const busy = await open(client, own, "stay");
@@ -114,7 +114,7 @@ describe("read", () => {
     );
     // biome-ignore lint/suspicious/noTemplateCurlyInString: a value that looks like a placeholder stays as it is
     const variables = { TENANT: "${MODE}" };
-    const run = ok(await client.post(`${own.path}/runs`, { input: message("go"), variables }, wait(20)));
+    const run = ok(await client.post(`${own.path}/runs`, { input: message("go"), variables }, wait(60)));
     const transcript = ok(await client.get(`/runs/${run.id}/transcript`));
     // biome-ignore lint/suspicious/noTemplateCurlyInString: printed as it is
     const prompt = "You work for ${MODE}. Mode calm. Write ${TENANT}.";
@@ -189,7 +189,7 @@ describe("cancel", () => {
     const { run, path } = await open(client, own, "go", { client_external_ref: ref });
     await seen(client, path, "agent.message.delta");
     const abort = new AbortController();
-    const waiting = client.get(`/runs/${run.id}`, { ...wait(20), signal: abort.signal });
+    const waiting = client.get(`/runs/${run.id}`, { ...wait(60), signal: abort.signal });
     abort.abort();
     await expect(waiting).rejects.toThrow();
     hold.open();
@@ -332,7 +332,7 @@ describe("raw runs", () => {
     ok(await client.patch("/organization", { raw_runs: false }));
     expect(refusal(await client.post("/runs", body))).toBe("403 forbidden");
     ok(await client.patch("/organization", { raw_runs: true }));
-    const run = ok(await client.post("/runs", body, wait(20)));
+    const run = ok(await client.post("/runs", body, wait(60)));
     expect(run).toMatchObject({ agent_id: null, agent_version: null, trigger: "raw", state: "completed" });
     expect(run.result.text).toBe("You said: hello");
     expect(ok(await client.get(`/threads/${run.thread_id}`)).thread.agent_id).toBeNull();

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Fleet, type LedgerEntry } from "./harness/fleet.ts";
-import { between, LONG, pick, seed, size, tell } from "./harness/form.ts";
+import { between, isFull, LONG, pick, seed, size, tell } from "./harness/form.ts";
 import { longestSilence, problemsOf, resumptions } from "./harness/log.ts";
 import { WORK_ANSWER, work } from "./harness/model.ts";
 
@@ -24,8 +24,10 @@ test(`runs survive kill -9 of their processes (seed ${seed})`, LONG, async () =>
   let takenOver = 0;
   for (let round = 1; round <= ROUNDS; round++) {
     const starting = Array.from({ length: RUNS }, () => fleet.startRun("work"));
-    await sleep(between(100, size(400, 1200)));
     const victim = pick(fleet.servers);
+    const before = await workOf(victim.pid);
+    await sleep(between(100, size(400, 1200)));
+    while ((await workOf(victim.pid)) === before) await sleep(10); // some of its runs are under way
     await victim.kill();
     const restarted = victim.start();
     const started = await Promise.all(starting);
@@ -47,8 +49,12 @@ test(`runs survive kill -9 of their processes (seed ${seed})`, LONG, async () =>
   expect(takenOver).toBeGreaterThan(0);
   const longest = Math.max(...silences);
   tell({ kills: ROUNDS, runs: ROUNDS * RUNS, takenOver, longestSilenceMs: longest });
-  expect(longest).toBeLessThan(FORGOTTEN_MS);
+  if (isFull) expect(longest).toBeLessThan(FORGOTTEN_MS);
 });
+
+/** How often tools have worked in a process. */
+const workOf = async (pid: number): Promise<number> =>
+  (await fleet.ledger()).filter((entry) => entry.pid === pid).length;
 
 /** Call ids under which a tool worked more than once. */
 function repeated(ledger: readonly LedgerEntry[], tool: string): string[] {

@@ -119,7 +119,7 @@ beforeAll(async () => {
     count: 1,
     scripts: { ...scripts, work },
     agents: { ...Object.fromEntries(slugs.map((slug) => [slug, { tools }])), work: { tools } },
-    env: { CALLBOARD_MODEL_IDLE_MS: "300" },
+    env: { CALLBOARD_MODEL_IDLE_MS: "4000" },
   });
 });
 afterAll(() => fleet?.end());

@@ -151,13 +151,13 @@ describe("over a real connection", () => {
       setTimeout(() => {
         clearInterval(beat);
         response.end(frame(completed(1)));
-      }, 700);
+      }, 3500);
     });
     const follow = followEvents(
       createTransport({ baseUrl: server.url }),
       "thread_1",
       { until: "run-end" },
-      { silenceMs: 500 },
+      { silenceMs: 2500 },
     );
     expect(await collect(follow)).toEqual([completed(1)]);
     expect(server.seen).toHaveLength(2);

@@ -36,9 +36,9 @@ test("after timeoutMs the error holds the run as last seen", async () => {
   const server = await scriptedServer((_, response, index) => {
     if (index === 0) sendJson(response, 200, run("running")); // the second one is never answered
   });
-  const wait = createClient({ baseUrl: server.url }).runs.wait("run_1", { timeoutMs: 700 });
+  const wait = createClient({ baseUrl: server.url }).runs.wait("run_1", { timeoutMs: 3000 });
   await expect(wait).rejects.toMatchObject({ name: "CallboardTimeoutError", runId: "run_1", run: run("running") });
-  expect(server.seen[0]?.headers.prefer).toBe("wait=1");
+  expect(server.seen[0]?.headers.prefer).toBe("wait=3");
 });
 
 test("an aborted signal ends the waiting with its reason", async () => {

@@ -34,7 +34,7 @@ export const sendEvents = (client: HttpClient, path: string, events: unknown[], 
 
 /** The run once it has ended. */
 export async function ended(client: HttpClient, run: { id: string }): Promise<Anything> {
-  const answer = ok(await client.get(`/runs/${run.id}`, { headers: { prefer: "wait=20" } }));
+  const answer = ok(await client.get(`/runs/${run.id}`, { headers: { prefer: "wait=60" } }));
   if (answer.ended_at === null) throw new Error(`run ${run.id} is still ${answer.state}`);
   return answer;
 }

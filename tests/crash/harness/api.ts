@@ -11,7 +11,9 @@ export type Answer = { status: number; text: string; headers: Headers };
 export type Log = { text: string; events: Event[] };
 
 const PAGE = 1000;
-const PATIENCE_MS = 90_000;
+const PATIENCE_MS = 300_000;
+/** For one answer; a paused process gives none. */
+const ANSWER_MS = 60_000;
 
 export class Api {
   readonly #servers: readonly ServerProcess[];
@@ -39,7 +41,7 @@ export class Api {
     const answer = await fetch(`${server.url}/api/v1${path}`, {
       method,
       headers: { authorization: `Bearer ${this.token}`, "content-type": "application/json", ...headers },
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(ANSWER_MS),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     return { status: answer.status, text: await answer.text(), headers: answer.headers };
@@ -89,22 +91,19 @@ export class Api {
   }
 
   async #text(path: string, on: ServerProcess | undefined): Promise<string> {
-    let text = "";
-    const keep = (answer: Answer) => {
-      text = answer.text;
-    };
-    if (on !== undefined) keep(await this.request(on, "GET", path));
-    else {
-      for (let tries = 0; text === ""; tries++) {
-        try {
-          keep(await this.request(this.#any(), "GET", path));
-        } catch (error) {
-          if (tries > 200) throw error;
-          await sleep(50);
-        }
+    const deadline = Date.now() + PATIENCE_MS;
+    let problem: unknown;
+    while (Date.now() < deadline) {
+      try {
+        const answer = await this.request(on ?? this.#any(), "GET", path);
+        if (answer.status === 200) return answer.text;
+        problem = answer.text;
+      } catch (error) {
+        problem = error;
       }
+      await sleep(50);
     }
-    return text;
+    throw new Error(`GET ${path}: no answer within ${PATIENCE_MS} ms`, { cause: problem });
   }
 
   /** Runs once they have ended; throws when one does not. */

@@ -6,7 +6,7 @@ export const isFull = process.env.CRASH_ROUNDS === "full";
 export const size = (short: number, full: number): number => (isFull ? full : short);
 
 /** For tests that wait for leases to run out, a few times over. */
-export const LONG = { timeout: size(120_000, 1_800_000) };
+export const LONG = { timeout: size(600_000, 1_800_000) };
 
 export const seed = Number(process.env.CRASH_SEED ?? Date.now() % 1_000_000);
 

@@ -55,9 +55,10 @@ export class Reply {
   }
 
   /** A whole answer of words, one by one. */
-  async text(words: readonly string[], everyMs = 0): Promise<void> {
+  async text(words: readonly string[], everyMs = 0, hold?: () => Promise<unknown>): Promise<void> {
     this.head();
-    for (const word of words) {
+    for (const [i, word] of words.entries()) {
+      if (i === words.length >> 1) await hold?.();
       if (this.isCut) return;
       this.chunk({ content: word });
       if (everyMs > 0) await sleep(everyMs);
@@ -151,10 +152,10 @@ export const work: Script = async (ask, reply) => {
   else await reply.text(["All ", "done ", "after ", `${ask.results} `, "results. "], 10);
 };
 
-/** Says `count` words, one each `everyMs`. */
+/** Says `count` words, one each `everyMs`; with `hold`, the second half of them not before that has happened. */
 export const drip =
-  (count: number, everyMs: number): Script =>
+  (count: number, everyMs: number, hold?: () => Promise<unknown>): Script =>
   (_, reply) =>
-    reply.text(dripWords(count), everyMs);
+    reply.text(dripWords(count), everyMs, hold);
 
 export const dripWords = (count: number): string[] => Array.from({ length: count }, (_, i) => `word${i} `);

@@ -1,5 +1,6 @@
 /** `callboard serve` as a process of its own, always on the same port, started as often as wanted. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,7 +14,7 @@ process.once("exit", () => {
   for (const child of children) child.kill("SIGKILL");
 });
 
-const START_MS = 60_000;
+const START_MS = 180_000;
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
 
@@ -78,7 +79,7 @@ export class ServerProcess {
 
   async isServing(): Promise<boolean> {
     try {
-      return (await fetch(`${this.url}/health`, { signal: AbortSignal.timeout(2000) })).ok;
+      return (await fetch(`${this.url}/health`, { signal: AbortSignal.timeout(10_000) })).ok;
     } catch {
       return false;
     }
@@ -95,13 +96,12 @@ export class ServerProcess {
   }
 }
 
+/** One that no outgoing connection of this machine gets: a process comes back to its port after it was killed. */
 function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
+    const port = randomInt(15_000, 32_000);
+    server.once("error", () => resolve(freePort()));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(port)));
   });
 }

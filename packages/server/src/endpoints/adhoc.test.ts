@@ -206,7 +206,7 @@ describe("with an agent", () => {
     const { body } = await server
       .client()
       .post("/agents/helper/runs", { input: { type: "user.message", text: "one" } });
-    await server.client().get(`/runs/${body.id}`, { headers: { prefer: "wait=20" } });
+    await server.client().get(`/runs/${body.id}`, { headers: { prefer: "wait=60" } });
     const messages = [user("two")];
     const done = await adHoc({ messages, agent: "helper", thread: body.thread_id, model: { id: "other" } });
     expect(done.body.said).toBe("You said: two");
@@ -231,7 +231,7 @@ test("in a job that is run again after a crash, the n-th run of either kind is j
   await server.row("update jobs set lease_owner = gen_random_uuid() where id = $1", [toUuid(body.job_id as JobId)]);
   await eventually(async () => (await server.row<{ a: number }>("select max(attempt) as a from jobs")).a === 2);
   gate.resolve();
-  const done = (await server.client().get(`/jobs/${body.job_id}?wait=20`)).body;
+  const done = (await server.client().get(`/jobs/${body.job_id}?wait=60`)).body;
   expect(done.result).toEqual(["You said: first", "You said: between", "third"]);
   expect(server.model.calls("raw-first")).toHaveLength(1);
   expect(server.model.calls("raw-gated")).toHaveLength(1);
@@ -243,10 +243,10 @@ describe("POST /runs", () => {
 
   test("takes what runAdHoc takes", async () => {
     const messages = [user("a"), assistant("b"), user("c")];
-    const first = await post({ messages, config: { model: { id: "rest" } } }, { prefer: "wait=20" });
+    const first = await post({ messages, config: { model: { id: "rest" } } }, { prefer: "wait=60" });
     expect([first.status, first.body.result.text]).toEqual([200, "You said: c"]);
     const { thread_id } = first.body;
-    const key = { prefer: "wait=20", "idempotency-key": "raw-on-thread" };
+    const key = { prefer: "wait=60", "idempotency-key": "raw-on-thread" };
     const next = await post({ messages: [user("d")], thread_id, config: { model: { id: "rest" } } }, key);
     expect(next.body).toMatchObject({ state: "completed", trigger: "raw", thread_id });
     expect(told("rest")).toEqual(["user: a", "assistant: b", "user: c", "assistant: You said: c", "user: d"]);

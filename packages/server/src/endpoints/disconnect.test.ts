@@ -117,7 +117,7 @@ async function endsCanceled(agent: string): Promise<void> {
   expect(await logOf(thread)).toEqual(events);
 }
 
-describe("a client that leaves", { timeout: 10_000 }, () => {
+describe("a client that leaves", () => {
   test("while it still sends: nothing is called", async () => {
     const { port } = new URL(server.baseUrl);
     const socket = connect(Number(port), "127.0.0.1");

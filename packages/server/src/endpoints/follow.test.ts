@@ -94,7 +94,7 @@ async function told(): Promise<{ id: string; thread: string }> {
   const thread = (await server.client().get("/agents/slow/threads")).body.data[0].id;
   await eventually(async () => (await relayedIn(thread)).length === 1);
   gate.resolve();
-  await server.client().get(`/jobs/${body.job_id}?wait=20`);
+  await server.client().get(`/jobs/${body.job_id}?wait=60`);
   return { id: body.job_id, thread };
 }
 
@@ -137,7 +137,7 @@ describe("what a handler says", () => {
 
   test("is kept up to a thousand lines, and the numbers tell what is gone", async () => {
     const { body } = await call(server, "many", { text: "x" });
-    const job = (await server.client().get(`/jobs/${body.job_id}?wait=30`)).body;
+    const job = (await server.client().get(`/jobs/${body.job_id}?wait=60`)).body;
     expect(job.status.text).toBe("line 1500");
     const frames = await whole(body.job_id);
     const seqs = frames.map(({ id }) => Number(id));
@@ -149,7 +149,7 @@ describe("what a handler says", () => {
 
   test.each(["big", "no json"])("with data that is no small JSON (%s) is an error of the handler", async (text) => {
     const { body } = await call(server, "says-too-much", { text });
-    const job = (await server.client().get(`/jobs/${body.job_id}?wait=20`)).body;
+    const job = (await server.client().get(`/jobs/${body.job_id}?wait=60`)).body;
     expect(job).toMatchObject({ state: "failed", status: null, error: { code: "internal" } });
   });
 });
@@ -228,14 +228,14 @@ describe("waiting for a job", () => {
     const before = server.model.calls("slow").length;
     const { body } = await call(server, "tells", { text: "awaited" });
     await eventually(() => server.model.calls("slow").length > before);
-    const wait = (seq: number) => server.client().get(`/jobs/${body.job_id}?wait=30&after_seq=${seq}`);
+    const wait = (seq: number) => server.client().get(`/jobs/${body.job_id}?wait=60&after_seq=${seq}`);
     const now = (await eventually(async () => ((await wait(0)).body.last_seq === 2 ? await wait(0) : undefined))).body;
     expect(now).toMatchObject({ state: "running", status: { text: "reading" } });
     const next = wait(2);
     said.resolve();
     expect((await next).body).toMatchObject({ state: "running", status: { text: "asking" }, last_seq: 3 });
     gate.resolve();
-    expect((await server.client().get(`/jobs/${body.job_id}?wait=30`)).body.state).toBe("completed");
+    expect((await server.client().get(`/jobs/${body.job_id}?wait=60`)).body.state).toBe("completed");
   });
 
   test("refuses a wait that is no number", async () => {

@@ -92,7 +92,7 @@ const asked = (path: string, name: string, token: string, more: object = {}, hea
 const principalOf = async (run: string): Promise<Anything> =>
   (await server.row<{ principal: Anything }>("select principal from runs where id = $1", [toUuid(run as never)]))
     .principal;
-const jobEnd = async (id: string, token: string) => (await server.client(token).get(`/jobs/${id}?wait=20`)).body;
+const jobEnd = async (id: string, token: string) => (await server.client(token).get(`/jobs/${id}?wait=60`)).body;
 
 describe("whom a call works for", () => {
   test("is kept in promises that nobody holds, for each of many callers at once", async () => {

@@ -102,7 +102,7 @@ describe("a call in polling mode", () => {
     expect(accepted.headers.get("location")).toBe(`/api/v1/jobs/${accepted.body.job_id}`);
     expect(accepted.headers.get("retry-after")).toBe("1");
 
-    const done = await job(accepted.body.job_id, 20);
+    const done = await job(accepted.body.job_id, 60);
     expect(done).toMatchObject({
       job_id: accepted.body.job_id,
       endpoint: "/endpoints/ask",
@@ -130,19 +130,19 @@ describe("a call in polling mode", () => {
     expect(answer.headers.get("retry-after")).toBe("1");
     expect(answer.body).toMatchObject({ state: "running", ended_at: null, expires_at: null });
     gate.resolve();
-    expect((await job(body.job_id, 20)).result).toEqual({ said: "one two" });
+    expect((await job(body.job_id, 60)).result).toEqual({ said: "one two" });
   });
 
   test("fails with what a call that waits would have been refused with", async () => {
-    const failed = await job((await call(server, "fails", { text: "x" })).body.job_id, 20);
+    const failed = await job((await call(server, "fails", { text: "x" })).body.job_id, 60);
     expect(failed).toMatchObject({ state: "failed", error: { code: "model_rejected", status: 502, retryable: false } });
     expect(failed).not.toHaveProperty("result");
-    const wrong = await job((await call(server, "answers-wrong", { text: "x" })).body.job_id, 20);
+    const wrong = await job((await call(server, "answers-wrong", { text: "x" })).body.job_id, 60);
     expect(wrong.error).toMatchObject({ code: "endpoint_output_invalid", status: 500 });
   });
 
   test("is forgotten when its result has expired", async () => {
-    const done = await job((await call(server, "ask", { text: "soon gone" })).body.job_id, 20);
+    const done = await job((await call(server, "ask", { text: "soon gone" })).body.job_id, 60);
     await server.row("update jobs set expires_at = now() - interval '1 second'");
     expect((await server.client().get(`/jobs/${done.job_id}`)).status).toBe(404);
   });
@@ -156,7 +156,7 @@ describe("a repeat of the same request", () => {
     const other = await call(server, "gated", { text: "other" });
     expect(other.body.job_id).not.toBe(first.body.job_id);
     gate.resolve();
-    await job(first.body.job_id, 20);
+    await job(first.body.job_id, 60);
     expect((await call(server, "gated", { text: "same", note: "n" })).body.job_id).not.toBe(first.body.job_id);
   });
 
@@ -164,7 +164,7 @@ describe("a repeat of the same request", () => {
     const answers = await Promise.all(Array.from({ length: 12 }, () => call(server, "gated", { text: "together" })));
     expect(new Set(answers.map(({ body }) => body.job_id)).size).toBe(1);
     gate.resolve();
-    await job(answers[0]?.body.job_id, 20);
+    await job(answers[0]?.body.job_id, 60);
     expect(handled.get("together")).toBe(1);
   });
 
@@ -181,7 +181,7 @@ describe("a repeat of the same request", () => {
     const first = await call(server, "ask", { text: "keyed" }, withKey("a"));
     const other = await call(server, "ask", { text: "keyed" }, withKey("b"));
     expect(other.body.job_id).not.toBe(first.body.job_id);
-    await job(first.body.job_id, 20);
+    await job(first.body.job_id, 60);
     const again = await call(server, "ask", { text: "keyed" }, withKey("a"));
     expect([again.status, again.body]).toEqual([202, first.body]);
     expect(again.headers.get("idempotency-replayed")).toBe("true");
@@ -195,7 +195,7 @@ describe("a job", () => {
     const { token } = await server.person("member");
     const stranger = server.client((await server.person("member")).token);
     const { body } = await call(server, "ask", { text: "private" }, { token });
-    expect((await job(body.job_id, 20, server.client(token))).state).toBe("completed");
+    expect((await job(body.job_id, 60, server.client(token))).state).toBe("completed");
     expect((await stranger.get(`/jobs/${body.job_id}`)).status).toBe(404);
     expect((await stranger.delete(`/jobs/${body.job_id}`)).status).toBe(404);
     expect((await server.client().get(`/jobs/${body.job_id}`)).status).toBe(200);
@@ -218,7 +218,7 @@ describe("a job", () => {
     await eventually(() => handled.get("revoked") === 1);
     await server.client().post(`/tokens/${id}/revoke`);
     await orphan(body.job_id);
-    expect((await job(body.job_id, 20)).error).toMatchObject({ code: "unauthenticated", status: 401 });
+    expect((await job(body.job_id, 60)).error).toMatchObject({ code: "unauthenticated", status: 401 });
   });
 });
 
@@ -236,13 +236,13 @@ describe("canceling", () => {
   });
 
   test("a job whose time is up fails, and its run is canceled", async () => {
-    const failed = await job((await call(server, "brief", { text: "x" })).body.job_id, 20);
+    const failed = await job((await call(server, "brief", { text: "x" })).body.job_id, 60);
     expect(failed.error).toMatchObject({ code: "endpoint_timeout", status: 504 });
     expect((await runsOf(server))[0]?.state).toBe("canceled");
   });
 
   test("a job that has ended stays as it is", async () => {
-    const done = await job((await call(server, "ask", { text: "done" })).body.job_id, 20);
+    const done = await job((await call(server, "ask", { text: "done" })).body.job_id, 60);
     expect((await server.client().delete(`/jobs/${done.job_id}`)).body).toEqual(done);
   });
 });
@@ -261,7 +261,7 @@ describe("with two servers", () => {
 
       const first = (await call(here, "gated", { text: "both" })).body;
       expect((await call(there, "gated", { text: "both" })).body.job_id).toBe(first.job_id);
-      const waiting = [here, there].map((at) => ask(at, `/jobs/${first.job_id}`, { headers: { prefer: "wait=20" } }));
+      const waiting = [here, there].map((at) => ask(at, `/jobs/${first.job_id}`, { headers: { prefer: "wait=60" } }));
       gate.resolve();
       for (const done of await Promise.all(waiting)) expect(done).toMatchObject({ result: { said: "both" } });
       expect(handled.get("both")).toBe(1);
@@ -292,7 +292,7 @@ describe("with two servers", () => {
     const isOther = (await ownerOf(body.job_id)) === other.app.engine.lease();
     await other.stop();
     gate.resolve();
-    expect((await job(body.job_id, 20)).result).toEqual({ said: "one two" });
+    expect((await job(body.job_id, 60)).result).toEqual({ said: "one two" });
     expect(handled.get("handed over")).toBe(isOther ? 2 : 1);
     expect(server.model.calls("first")).toHaveLength(firsts + 1);
     expect((await runsOf(server)).slice(0, 2).map(({ state }) => state)).toEqual(["completed", "completed"]);
@@ -308,7 +308,7 @@ test("a job whose process died is run again, and its n-th runAgent joins the n-t
   await orphan(body.job_id);
   await eventually(() => handled.get("crash") === 2);
   gate.resolve();
-  const done = await job(body.job_id, 20);
+  const done = await job(body.job_id, 60);
   expect(done).toMatchObject({ state: "completed", result: { said: "one two" }, status: { text: "attempt 2" } });
   expect((await runsOf(server)).slice(0, 2).map(({ id }) => id)).toEqual(runs);
   expect(server.model.calls("first")).toHaveLength(firsts + 1);
@@ -323,6 +323,6 @@ test("a job that kills its process again and again is given up, and its runs are
     await orphan(body.job_id);
     await eventually(async () => (await attemptOf(body.job_id)) > crash);
   }
-  expect((await job(body.job_id, 20)).error).toMatchObject({ code: "crash_loop", status: 500 });
+  expect((await job(body.job_id, 60)).error).toMatchObject({ code: "crash_loop", status: 500 });
   await eventually(async () => (await runsOf(server))[0]?.state === "canceled");
 });

@@ -27,7 +27,7 @@ const endpoints = {
   watched: defineEndpoint({
     ...common,
     mode: "polling",
-    abandonAfterMs: 5000,
+    abandonAfterMs: 120_000,
     handle: async ({ input, runAgent }) => ({
       said: String((await runAgent("slow", { message: input.text })).output()),
     }),
@@ -81,7 +81,7 @@ describe("a sync endpoint with answerWithinMs", () => {
     expect(accepted.headers.get("location")).toBe(`/api/v1/jobs/${accepted.body.job_id}`);
     expect(accepted.headers.get("retry-after")).toBe("1");
     gate.resolve();
-    expect((await job(accepted.body.job_id, 20)).result).toEqual({ said: "at last" });
+    expect((await job(accepted.body.job_id, 60)).result).toEqual({ said: "at last" });
   });
 
   test("loses nothing when the process dies while its client waits", async () => {
@@ -127,6 +127,7 @@ describe("a sync endpoint with answerWithinMs", () => {
     const accepted = await call(server, "slow", { text: "k3" }, { headers: key("w3") });
     expect(accepted.status).toBe(202);
     gate.resolve();
+    await job(accepted.body.job_id, 60);
     const done = await call(server, "slow", { text: "k3" }, { headers: key("w3") });
     expect([done.status, done.body, done.headers.get("idempotency-replayed")]).toEqual([
       200,
@@ -163,21 +164,21 @@ describe("a job that nobody asks for", () => {
           )
         ).ms;
       const soon = () =>
-        server.row("update jobs set abandon_at = now() + interval '2 seconds' where id = $1", [uuid(body.job_id)]);
+        server.row("update jobs set abandon_at = now() + interval '60 seconds' where id = $1", [uuid(body.job_id)]);
       await soon();
       await job(body.job_id);
-      expect(await left()).toBeGreaterThan(2000);
+      expect(await left()).toBeGreaterThan(60_000);
 
       const there = new HttpClient(other.baseUrl, { token: server.token });
       const reader = await there.stream(`/jobs/${body.job_id}/stream`);
       await reader.take(1);
       await soon();
-      await eventually(async () => (await left()) > 2000);
+      await eventually(async () => (await left()) > 60_000);
       reader.close();
 
-      const waiting = there.get(`/jobs/${body.job_id}?wait=30`);
+      const waiting = there.get(`/jobs/${body.job_id}?wait=60`);
       await soon();
-      await eventually(async () => (await left()) > 2000);
+      await eventually(async () => (await left()) > 60_000);
       gate.resolve();
       expect((await waiting).body.state).toBe("completed");
     } finally {
@@ -188,12 +189,12 @@ describe("a job that nobody asks for", () => {
   test("a poll whose client leaves does not cancel it", async () => {
     const { body } = await call(server, "watched", { text: "left poll" });
     const abort = new AbortController();
-    const poll = server.client().get(`/jobs/${body.job_id}?wait=30`, { signal: abort.signal });
+    const poll = server.client().get(`/jobs/${body.job_id}?wait=60`, { signal: abort.signal });
     await eventually(async () => (await job(body.job_id)).state === "running");
     abort.abort();
     await poll.catch(() => undefined);
     gate.resolve();
-    expect((await job(body.job_id, 20)).state).toBe("completed");
+    expect((await job(body.job_id, 60)).state).toBe("completed");
   });
 });
 
@@ -205,7 +206,7 @@ describe("deleting a thread", () => {
     gate.resolve();
     const headers = { "idempotency-key": "deleted" };
     const { body } = await call(server, "watched", { text: "gone" }, { headers });
-    expect((await job(body.job_id, 20)).state).toBe("completed");
+    expect((await job(body.job_id, 60)).state).toBe("completed");
     expect(await remove(await threadOf("slow"))).toBe(204);
     expect((await server.client().get(`/jobs/${body.job_id}`)).body.error.code).toBe("not_found");
     expect((await server.client().get(`/jobs/${body.job_id}/stream`)).status).toBe(404);
@@ -236,9 +237,9 @@ describe("deleting a thread", () => {
   test("leaves other jobs alone", async () => {
     server.model.script("slow", () => say("kept"));
     const first = (await call(server, "watched", { text: "one" })).body.job_id;
-    await job(first, 20);
+    await job(first, 60);
     const second = (await call(server, "watched", { text: "two" })).body.job_id;
-    await job(second, 20);
+    await job(second, 60);
     await remove(await threadOf("slow"));
     expect((await job(first)).result).toEqual({ said: "kept" });
     expect((await server.client().get(`/jobs/${second}`)).status).toBe(404);

@@ -106,7 +106,7 @@ async function race(
   return wins;
 }
 
-const timeout = 180_000;
+const timeout = 600_000;
 
 test("1,000 races of two approvers: one decides, the other is told", { timeout }, async () => {
   const wins = await race(
@@ -139,8 +139,10 @@ test("1,000 races of an approval against a cancel", { timeout }, async () => {
 });
 
 test("1,000 races of an approval against the request's end", { timeout }, async () => {
+  // However slow the machine is, each wins some: a few requests end long after the answer, and a few before it.
+  const endsAfterMs = (number: number) => (number % 50 === 0 ? 600_000 : number % 50 === 1 ? -1 : 5 + (number % 20));
   const lapses: Racer = async ({ id }, number) => {
-    await world.runs.database.run(expireIn, [toUuid(id), 5 + (number % 20)]);
+    await world.runs.database.run(expireIn, [toUuid(id), endsAfterMs(number)]);
     for (;;) {
       const row = await findPermission(world.runs.database, toUuid(world.runs.organizationId), toUuid(id));
       if (row?.state !== "pending") return row?.state === "expired";
@@ -149,7 +151,7 @@ test("1,000 races of an approval against the request's end", { timeout }, async 
     }
   };
   const late: Racer = async (waiting, number) => {
-    await sleep((number * 7) % 30);
+    await sleep(number % 50 === 1 ? 300 : (number * 7) % 30);
     return approve(waiting, number);
   };
   const wins = await race([late, lapses], (log, [allowed, expired]) => {

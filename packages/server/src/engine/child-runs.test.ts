@@ -25,7 +25,7 @@ const agents: Record<string, AgentDefinition> = {
   asker: { name: "Asker", tools: [{ name: "whoami", approval: "always" }] },
   boss: { name: "Boss", agents: ["asker", "billing"] },
   head: { name: "Head", agents: ["boss"] },
-  hasty: { name: "Hasty", agents: ["billing"], limits: { timeout_ms: 1000 } },
+  hasty: { name: "Hasty", agents: ["billing"], limits: { timeout_ms: 4000 } },
   waiter: { name: "Waiter", tools: ["hold"] },
   lobby: { name: "Lobby", agents: ["waiter"] },
   coder: { name: "Coder", tools: ["delegate"] },
@@ -102,7 +102,7 @@ const ask = (slug: string, message = "Do it", variables?: object): ModelAnswer =
 
 async function run(agent: string, as: HttpClient = client, text = "Go"): Promise<Run> {
   const input = { type: "user.message", text };
-  const answer = await as.post(`/agents/${agent}/runs`, { input }, { headers: { prefer: "wait=30" } });
+  const answer = await as.post(`/agents/${agent}/runs`, { input }, { headers: { prefer: "wait=60" } });
   expect(answer.status, answer.text).toBe(200);
   return answer.body;
 }

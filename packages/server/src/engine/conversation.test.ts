@@ -100,7 +100,7 @@ test("a run that was cut off is told with what it had done and not read, each ca
   const model = new ScriptedModel(calls(["look", {}], ["hang", {}]));
   const tools = { look: testTool(() => "looked"), hang: testTool(() => new Promise(() => {})) };
   const claim = await world.begin("first");
-  const working = world.work(claim, world.services(model, { limits: { timeout_ms: 1000 } }, tools));
+  const working = world.work(claim, world.services(model, { limits: { timeout_ms: 4000 } }, tools));
   await world.runs.send(claim.key.threadId, world.runs.message("in blue", "steer"));
   await working;
   await world.runs.send(claim.key.threadId, world.runs.message("second"));

@@ -44,10 +44,7 @@ async function start(replies: Reply[], options: Partial<EngineOptions> = {}, too
   return { engine, model };
 }
 async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
-  for (let i = 0; !(await condition()); i++) {
-    if (i > 2000) throw new Error("what was waited for did not happen");
-    await sleep(5);
-  }
+  while (!(await condition())) await sleep(5);
 }
 const stateOf = async (claim: Claim["key"]) => (await world.runs.runOf(claim.runId)).state;
 /** Opens a thread with a run; `here`: in the process of this engine. */

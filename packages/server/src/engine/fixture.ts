@@ -173,12 +173,11 @@ export async function createEngineWorld() {
   async function takeOver({ key }: Claim): Promise<Claim> {
     await runs.database.run(disown, [key.run]);
     // A write that was on its way when the process died may still hold the thread, and is passed by.
-    for (let tries = 0; tries < 100; tries++) {
+    for (;;) {
       const [claim] = await runs.claimOf(key.threadId);
       if (claim !== undefined) return claim;
       await sleep(5);
     }
-    throw new Error(`run ${key.runId} could not be taken over`);
   }
 
   async function work(claim: Claim, given: LoopServices): Promise<WorkResult> {

@@ -504,7 +504,7 @@ describe("limits", () => {
 
   test("of time end a silent model", async () => {
     const timedOut = { code: "timeout", calls: 1 };
-    expect(await failure({ timeout_ms: 1000 }, new ScriptedModel(hangs("Well")))).toEqual(timedOut);
+    expect(await failure({ timeout_ms: 3000 }, new ScriptedModel(hangs("Well")))).toEqual(timedOut);
   });
 
   test("of time end a tool that hangs, and say that its outcome is not known", async () => {
@@ -512,7 +512,7 @@ describe("limits", () => {
     const hang = testTool(() => new Promise(() => {}));
     const ask = testTool(() => "never", { approval: "always" });
     const model = new ScriptedModel(calls(["hang", {}], ["ask", {}]));
-    await world.work(claim, world.services(model, { limits: { timeout_ms: 1000 } }, { hang, ask }));
+    await world.work(claim, world.services(model, { limits: { timeout_ms: 4000 } }, { hang, ask }));
     const events = await world.eventsOf(claim);
     expect(typesOf(events).slice(-2)).toEqual(["tool.call.completed", "run.failed"]);
     expect(dataOf(events, "tool.call.completed")).toMatchObject([{ tool: "hang", outcome: "unknown" }]);

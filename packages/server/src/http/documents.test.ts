@@ -87,7 +87,7 @@ async function ask(agent: string, tool: string, input: unknown, token: string, m
     .post(
       `/agents/${agent}/runs`,
       { input: { type: "user.message", text: "?" }, ...more },
-      { headers: { prefer: "wait=30" } },
+      { headers: { prefer: "wait=60" } },
     );
   expect(status, text).toBeLessThan(300);
   return body.result?.text as string;
@@ -179,7 +179,7 @@ describe("what a token may", () => {
       toolResults.length === 0 ? callTool("documents_search", { query: "escalation code" }) : say(toolResults.join()),
     );
     const { run } = (await server.client(token).post("/agents/desk/threads", thread)).body;
-    const ended = await server.client(token).get(`/runs/${run.id}`, { headers: { prefer: "wait=30" } });
+    const ended = await server.client(token).get(`/runs/${run.id}`, { headers: { prefer: "wait=60" } });
     expect(ended.body.result.text).toContain(canary.payments);
     const { token_id: service } = (await server.client(token).get("/me")).body;
     const opened = await server.client().put("/document-collections/devices/access", { services: [service] });
@@ -288,7 +288,7 @@ test("who leaves a group during a run has lost its documents at the next call", 
   });
   const { body } = await server
     .client(ann.token)
-    .post("/agents/desk/runs", { input: { type: "user.message", text: "?" } }, { headers: { prefer: "wait=30" } });
+    .post("/agents/desk/runs", { input: { type: "user.message", text: "?" } }, { headers: { prefer: "wait=60" } });
   expect(body.state).toBe("completed");
   expect(said[0]).toContain(canary.payments);
   expect(said[1]).toBe("[]");
@@ -308,7 +308,7 @@ test("a job and a run that another process goes on with are still their caller's
   const other = await server.second();
   await server.stopApp();
   const client = new HttpClient(other.baseUrl, { token: ben.token });
-  const wait = { headers: { prefer: "wait=30" } };
+  const wait = { headers: { prefer: "wait=60" } };
   const [ended, completed] = [
     await client.get(`/jobs/${job.body.job_id}`, wait),
     await client.get(`/runs/${run.body.id}`, wait),

@@ -41,7 +41,7 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const hello = { type: "user.message", text: "hi" };
-const waited = { headers: { prefer: "wait=20" } };
+const waited = { headers: { prefer: "wait=60" } };
 const counts = () =>
   server.row<{ threads: number; runs: number; events: number; jobs: number }>(
     `select (select count(*) from threads)::int as threads, (select count(*) from runs)::int as runs,

@@ -29,10 +29,12 @@ describe("requests a minute", () => {
     const made = await server.client().post("/tokens", { label: "slow", requests_per_minute: 30 });
     expect(made.body.token.requests_per_minute).toBe(30);
     const clients = [server.baseUrl, other.baseUrl].map((url) => new HttpClient(url, { token: made.body.secret }));
-    const answers = await Promise.all(clients.flatMap((client) => Array.from({ length: 40 }, () => client.get("/me"))));
+    const began = performance.now();
+    const answers = await Promise.all(clients.flatMap((client) => Array.from({ length: 60 }, () => client.get("/me"))));
+    const back = Math.ceil(((performance.now() - began) / 60_000) * 30);
     const passed = answers.filter(({ status }) => status === 200).length;
     expect(passed).toBeGreaterThanOrEqual(28);
-    expect(passed).toBeLessThanOrEqual(30 + 2 + 5); // the bound, and what came back within ten seconds
+    expect(passed).toBeLessThanOrEqual(30 + 2 + back); // the bound, and what came back meanwhile
     const refused = answers.find(({ status }) => status !== 200) as Answer;
     expect(refusalOf(refused)).toEqual({ status: 429, code: "rate_limited", wait: expect.any(Number) });
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
@@ -44,10 +46,12 @@ describe("requests a minute", () => {
     const home = await server.organization();
     await home.client().patch("/organization", { requests_per_minute: 20 });
     const tokens = [home.token, (await home.person("member")).token];
-    const answers: Answer[] = [];
-    for (let n = 0; n < 40; n++) answers.push(await home.client(tokens[n % 2] as string).get("/me"));
+    const began = performance.now();
+    const asked = Array.from({ length: 60 }, (_, n) => home.client(tokens[n % 2] as string).get("/me"));
+    const answers: Answer[] = await Promise.all(asked);
+    const back = Math.ceil(((performance.now() - began) / 60_000) * 20);
     const refused = answers.filter(({ status }) => status === 429);
-    expect(refused.length).toBeGreaterThanOrEqual(12);
+    expect(refused.length).toBeGreaterThanOrEqual(60 - 20 - 2 - back);
     expect(refused[0]?.body.error.details).toEqual({ limit: "organization", requests_per_minute: 20 });
     expect((await server.client().get("/me")).status).toBe(200);
     const text = await (await fetch(`${server.baseUrl}/metrics`)).text();
@@ -55,15 +59,19 @@ describe("requests a minute", () => {
   });
 
   test("leave no answer under an idempotency key: the request is done when it comes again", async () => {
-    const { body } = await server.client().post("/tokens", { label: "two", requests_per_minute: 60 });
+    const { body } = await server.client().post("/tokens", { label: "two", requests_per_minute: 30 });
     const client = server.client(body.secret);
-    const send = () => client.post("/agents/help/threads", {}, { headers: { "idempotency-key": "once" } });
-    for (let n = 0; n < 80; n++) await client.get("/me");
-    const refused = await send();
-    expect(refusalOf(refused)).toMatchObject({ status: 429, code: "rate_limited" });
-    await sleep(Number(refused.headers.get("retry-after")) * 1000);
-    const done = await send();
-    expect([done.status, done.headers.get("idempotency-replayed")]).toEqual([201, null]);
+    const send = (n: number) =>
+      client.post("/agents/help/threads", {}, { headers: { "idempotency-key": `number-${n}` } });
+    const answers = await Promise.all(Array.from({ length: 50 }, (_, n) => send(n)));
+    const at = answers.findIndex(({ status }) => status === 429);
+    let answer = answers[at] as Answer;
+    expect(refusalOf(answer)).toMatchObject({ status: 429, code: "rate_limited" });
+    while (answer.status === 429) {
+      await sleep(Number(answer.headers.get("retry-after")) * 1000);
+      answer = await send(at);
+    }
+    expect([answer.status, answer.headers.get("idempotency-replayed")]).toEqual([201, null]);
   });
 
   test("of a person's token never go beyond what the server gives, and a service token's may", async () => {
@@ -71,14 +79,16 @@ describe("requests a minute", () => {
     try {
       const passed = async (token: string) => {
         const client = new HttpClient(strict.baseUrl, { token });
-        const statuses = [];
-        for (let n = 0; n < 15; n++) statuses.push((await client.get("/me")).status);
-        return statuses.filter((status) => status === 200).length;
+        const began = performance.now();
+        const answers = await Promise.all(Array.from({ length: 15 }, () => client.get("/me")));
+        const back = Math.ceil(((performance.now() - began) / 60_000) * 5);
+        return { back, passed: answers.filter(({ status }) => status === 200).length };
       };
       const own = (await server.client().post("/tokens", { label: "greedy", requests_per_minute: 100_000 })).body
         .secret;
-      expect(await passed(own)).toBeLessThanOrEqual(7);
-      expect(await passed(await server.service({ requests_per_minute: 100_000 }))).toBe(15);
+      const ofPerson = await passed(own);
+      expect(ofPerson.passed).toBeLessThanOrEqual(6 + ofPerson.back);
+      expect((await passed(await server.service({ requests_per_minute: 100_000 }))).passed).toBe(15);
     } finally {
       await strict.stop();
     }
@@ -92,19 +102,19 @@ describe("requests a minute", () => {
 
 describe("failed authentications", () => {
   test("of an address are refused beyond the limit, and a token that is in use is not held up", async () => {
-    const strict = await server.second({ CALLBOARD_AUTH_FAILURES_PER_MINUTE: "5" });
+    const strict = await server.second({ CALLBOARD_AUTH_FAILURES_PER_MINUTE: "2" });
     try {
       const [good, fresh] = [server.token, (await server.person("member")).token];
       const as = (token: string) => new HttpClient(strict.baseUrl, { token }).get("/me");
       expect((await as(good)).status).toBe(200);
       const statuses = [];
-      for (let n = 0; n < 10; n++) statuses.push((await as("cbp_guessed")).status);
-      expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429, 429, 429, 429]);
+      for (let n = 0; n < 4; n++) statuses.push((await as("cbp_guessed")).status);
+      expect(statuses).toEqual([401, 401, 429, 429]);
       expect((await as(good)).status).toBe(200);
       expect(refusalOf(await as(fresh))).toMatchObject({ status: 429, code: "rate_limited" });
       const text = await (await fetch(`${strict.baseUrl}/metrics`)).text();
-      expect(text).toContain('callboard_unauthenticated_requests_total{reason="unknown"} 5');
-      expect(text).toMatch(/callboard_limited_requests_total\{limit="address"\} 6/);
+      expect(text).toContain('callboard_unauthenticated_requests_total{reason="unknown"} 2');
+      expect(text).toMatch(/callboard_limited_requests_total\{limit="address"\} 3/);
     } finally {
       await strict.stop();
     }
@@ -115,7 +125,7 @@ describe("failed authentications", () => {
     ["1", 401],
   ])("are counted by X-Forwarded-For only behind as many proxies as were named (%s)", async (proxies, expected) => {
     const strict = await server.second({
-      CALLBOARD_AUTH_FAILURES_PER_MINUTE: "3",
+      CALLBOARD_AUTH_FAILURES_PER_MINUTE: "1",
       CALLBOARD_PROXIES: proxies,
     });
     try {
@@ -123,7 +133,7 @@ describe("failed authentications", () => {
         new HttpClient(strict.baseUrl, { token: "cbp_guessed" }).get("/me", {
           headers: { "x-forwarded-for": address },
         });
-      for (let n = 0; n < 5; n++) await from("203.0.113.7");
+      for (let n = 0; n < 3; n++) await from("203.0.113.7");
       expect((await from("203.0.113.8")).status).toBe(expected);
       expect((await from("203.0.113.7")).status).toBe(429);
     } finally {

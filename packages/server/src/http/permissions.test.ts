@@ -77,7 +77,7 @@ async function ask(client: HttpClient, agent = "own", more: object = {}) {
   }
 }
 const ended = async (run: Anything): Promise<Anything> =>
-  (await server.client().get(`/runs/${run.id}`, { headers: { prefer: "wait=20" } })).body;
+  (await server.client().get(`/runs/${run.id}`, { headers: { prefer: "wait=60" } })).body;
 
 /** Somebody of each kind, with a client. */
 async function people() {
@@ -475,10 +475,10 @@ describe("the inbox", () => {
 
   test("may be waited for, and so may a decision", async () => {
     const { requester } = await people();
-    const held = requester.get("/permissions?state=pending", { headers: { prefer: "wait=20" } });
+    const held = requester.get("/permissions?state=pending", { headers: { prefer: "wait=60" } });
     const { id } = await ask(requester);
     expect((await held).body.data.map((one: Anything) => one.id)).toEqual([id]);
-    const decided = requester.get(`/permissions/${id}`, { headers: { prefer: "wait=20" } });
+    const decided = requester.get(`/permissions/${id}`, { headers: { prefer: "wait=60" } });
     await sleep(50);
     await decide(requester, id);
     expect((await decided).body).toMatchObject({ state: "allowed", decision: { decision: "allow_once" } });
@@ -508,7 +508,7 @@ describe("the inbox", () => {
     const { userId } = await server.person("member");
     const client = server.client(await server.personalToken(userId));
     const { token_id } = (await client.get("/me")).body;
-    const held = client.get("/permissions?state=pending", { headers: { prefer: "wait=20" } });
+    const held = client.get("/permissions?state=pending", { headers: { prefer: "wait=60" } });
     await sleep(50);
     await server.client().post(`/tokens/${token_id}/revoke`);
     expect(refusal(await held)).toBe("401 unauthenticated");
@@ -526,7 +526,7 @@ test("a request outlives its server: another process decides, and the call is ma
     const body = JSON.stringify({ decision: "allow_once" });
     const answer = await fetch(`${url}/permissions/${id}/decision`, { method: "POST", headers: there, body });
     expect(((await answer.json()) as Anything).state).toBe("allowed");
-    const ended = await fetch(`${url}/runs/${run.id}`, { headers: { ...there, prefer: "wait=20" } });
+    const ended = await fetch(`${url}/runs/${run.id}`, { headers: { ...there, prefer: "wait=60" } });
     expect(((await ended.json()) as Anything).state).toBe("completed");
     expect(paid.filter((one) => one === n)).toEqual([n]);
   } finally {

@@ -236,7 +236,7 @@ describe("a session", () => {
     await server.app.authenticator.flush(); // what signing in has noted would come later and count as use
     const age = async (change: string) => {
       await server.row(`update sessions set ${change} where id = $1`, [toUuid(session.id)]);
-      return expect.poll(async () => codeOf(await browser.get("/me")), { interval: 50, timeout: 20_000 });
+      return expect.poll(async () => codeOf(await browser.get("/me")), { interval: 50 });
     };
     await (await age("last_used_at = now() - make_interval(mins => idle_minutes)")).toBe("unauthenticated");
     await (await age("last_used_at = now() - make_interval(mins => idle_minutes) + interval '1 minute'")).toBe(200);

@@ -26,7 +26,7 @@ const left = () =>
   );
 /** What is left once removals under way are done. */
 async function settled(expected: unknown): Promise<unknown> {
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 1000; tries++) {
     const now = await left();
     if (JSON.stringify(now) === JSON.stringify(expected)) return now;
     await sleep(20);

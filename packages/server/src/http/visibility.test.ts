@@ -42,7 +42,7 @@ afterAll(() => server.stop());
 
 const refusal = ({ status, body }: Answer): string => `${status} ${body?.error?.code ?? "accepted"}`;
 const hello = { type: "user.message", text: "hello" };
-const waited = { headers: { prefer: "wait=20" } };
+const waited = { headers: { prefer: "wait=60" } };
 
 /** A thread of that caller's, with an ended run and a file. */
 async function work(client: HttpClient, agent = "desk") {
@@ -367,7 +367,7 @@ describe("the end of access", () => {
     const { userId } = await server.person("member");
     const lasting = server.client(await server.personalToken(userId));
     const { thread } = (await lasting.post("/agents/desk/threads", {})).body;
-    const brief = server.client(await server.personalToken(userId, { expiresAtMs: Date.now() + 800 }));
+    const brief = server.client(await server.personalToken(userId, { expiresAtMs: Date.now() + 4000 }));
     const stream = await brief.stream(`/threads/${thread.id}/events/stream`);
     expect(await stream.next()).toBeUndefined();
     expect(refusal(await brief.get("/me"))).toBe("401 unauthenticated");

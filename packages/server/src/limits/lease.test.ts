@@ -9,11 +9,12 @@ test("what passes is what was granted, and at most the credit more", () => {
     {
       weight: 2,
       arbitrary: fc.record({
-        kind: fc.constant("ask" as const),
+        kind: fc.constant("answer" as const),
         granted: fc.nat(30),
         level: fc.integer({ min: -20, max: 5 }),
       }),
     },
+    { weight: 2, arbitrary: fc.constant({ kind: "ask" as const }) },
     { weight: 1, arbitrary: fc.constant({ kind: "fail" as const }) },
     { weight: 1, arbitrary: fc.constant({ kind: "release" as const }) },
     { weight: 1, arbitrary: fc.constant({ kind: "back" as const }) },
@@ -22,17 +23,22 @@ test("what passes is what was granted, and at most the credit more", () => {
     fc.property(fc.integer({ min: 1, max: 5000 }), fc.array(act, { maxLength: 200 }), (perMinute, acts) => {
       const lease = new Lease(perMinute);
       let [now, passed, known] = [0, 0, 0];
+      let asking: ReturnType<Lease["ask"]> | undefined;
       for (const one of acts) {
         if (one.kind === "take") {
           now += one.after;
           if (lease.take(perMinute, now).kind === "passes") passed++;
-        } else if (one.kind === "ask") {
-          const { debt, asked } = lease.ask(0);
+        } else if (one.kind === "ask") asking ??= lease.ask(0);
+        else if (one.kind === "answer") {
+          const { debt, asked } = asking ?? lease.ask(0);
           const granted = Math.min(one.granted, asked);
           known += debt + granted;
           lease.answer(granted, one.level, now);
-        } else if (one.kind === "fail") lease.unasked(lease.ask(0).debt);
-        else if (one.kind === "release") lease.release();
+          asking = undefined;
+        } else if (one.kind === "fail") {
+          lease.unasked((asking ?? lease.ask(0)).debt);
+          asking = undefined;
+        } else if (one.kind === "release") lease.release();
         else if (passed > 0) {
           lease.giveBack();
           passed--;

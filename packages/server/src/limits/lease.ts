@@ -27,6 +27,8 @@ export class Lease {
   #left = 0;
   /** Passed and not yet told. */
   #debt = 0;
+  /** Told with the asking under way: until its answer the database may not know of it. */
+  #told = 0;
   /** Granted, not used, and on its way back. */
   #back = 0;
   #emptyUntilMs = 0;
@@ -52,7 +54,7 @@ export class Lease {
       return { kind: "passes" };
     }
     if (nowMs < this.#emptyUntilMs) return { kind: "refused", retryAfterMs: this.#emptyUntilMs - nowMs };
-    if (this.#debt < creditOf(perMinute)) {
+    if (this.#debt + this.#told < creditOf(perMinute)) {
       this.#debt++;
       return { kind: "passes" };
     }
@@ -73,6 +75,7 @@ export class Lease {
   /** What to tell and to ask now; a debt below 0 goes back. @param waiting requests that wait for the answer */
   ask(waiting: number): { perMinute: number; debt: number; asked: number } {
     const debt = this.#debt - this.#back;
+    this.#told = this.#debt;
     this.#debt = 0;
     this.#back = 0;
     return { perMinute: this.#perMinute, debt, asked: waiting + (this.#isIdle ? 0 : sliceOf(this.#perMinute)) };
@@ -80,12 +83,14 @@ export class Lease {
 
   /** The asking failed: what was told is still to be told. */
   unasked(debt: number): void {
+    this.#told = 0;
     if (debt > 0) this.#debt += debt;
     else this.#back -= debt;
   }
 
   /** @param level what the bucket holds after this; below 0 when more has passed than it held */
   answer(granted: number, level: number, nowMs: number): void {
+    this.#told = 0;
     this.#left += granted;
     if (this.#left < 1 && level < 1) this.#emptyUntilMs = nowMs + ((1 - level) * 60_000) / this.#perMinute;
   }

@@ -16,6 +16,12 @@ async function modelWith(script: Script | Script[], more: Partial<typeof limits>
   return createOpenAiCompatible({ ...limits, baseUrl: `${server.url}/v1/`, apiKey: "key-1", ...more });
 }
 
+/** Until a connection whose answer has been read is free again: after any time, sockets are looked at once a turn. */
+async function settled(): Promise<void> {
+  await new Promise((done) => setTimeout(done, 10));
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+}
+
 const delta = (fields: object, finish: string | null = null) => ({
   choices: [{ index: 0, delta: fields, finish_reason: finish }],
 });
@@ -295,7 +301,7 @@ describe("a streamed answer", () => {
     const model = await modelWith(steps(frames(say("a"), stop, "[DONE]")));
     for (let i = 0; i < 5; i++) {
       await run(model);
-      await new Promise((done) => setTimeout(done, 10));
+      await settled();
     }
     expect(server?.connections()).toBe(1);
   });
@@ -389,7 +395,7 @@ describe("a failure", () => {
   test("an error answer leaves its connection usable", async () => {
     const model = await modelWith([{ status: 500, steps: ["{}"] }, steps(frames(say("a"), stop, "[DONE]"))]);
     await failureOf(run(model));
-    await new Promise((done) => setTimeout(done, 10));
+    await settled();
     await run(model);
     expect(server?.connections()).toBe(1);
   });

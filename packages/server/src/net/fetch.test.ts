@@ -205,7 +205,7 @@ describe("guardedFetch", () => {
       if (request.url === "/half") response.write("half");
     });
     expect(await reasonOf(local({ timeoutMs: 60 })(base))).toBe("timeout");
-    const half = await local({ timeoutMs: 150 })(`${base}/half`);
+    const half = await local({ timeoutMs: 2000 })(`${base}/half`);
     expect(await reasonOf(half.text())).toBe("timeout");
     expect(await reasonOf(local({ timeoutMs: 0, idleTimeoutMs: 100 })(base))).toBe("timeout");
   });

@@ -61,7 +61,7 @@ test("every secret moves to the new key while model calls use them, and none of 
   const call = async () => {
     while (going) {
       const body = { input: { type: "user.message", text: "hi" } };
-      const run = await server.client().post("/agents/keyed/runs", body, { headers: { prefer: "wait=20" } });
+      const run = await server.client().post("/agents/keyed/runs", body, { headers: { prefer: "wait=60" } });
       outcomes.push(run.body.state);
     }
   };
@@ -95,7 +95,7 @@ test("every secret moves to the new key while model calls use them, and none of 
     expect(again.headers.get("idempotency-replayed")).toBe("true");
     expect(again.body.secret).toBe(made.body.secret);
     const body = { input: { type: "user.message", text: "after" } };
-    const run = await client.post("/agents/keyed/runs", body, { headers: { prefer: "wait=20" } });
+    const run = await client.post("/agents/keyed/runs", body, { headers: { prefer: "wait=60" } });
     expect(run.body).toMatchObject({ state: "completed" });
   } finally {
     await next.stop();
@@ -117,7 +117,7 @@ test("what sensitive tools were given and said moves too, and the conversation g
     return calls < 2 ? callTool("vault", { pin: `pin-${calls}` }) : say("done");
   });
   const text = (message: string) => ({ input: { type: "user.message", text: message } });
-  const wait = { headers: { prefer: "wait=20" } };
+  const wait = { headers: { prefer: "wait=60" } };
   const { body } = await server.client().post("/agents/vault/runs", text("open"), wait);
   expect(body).toMatchObject({ state: "completed" });
   const stored = () =>
@@ -198,6 +198,6 @@ test("a secret whose key is gone is told of and left as it is, and a run that ne
     { table: "model_connections", identity: `model_connections/${organization_id}/${id}`, key_id: stranger.ids[0] },
   ]);
   const body = { input: { type: "user.message", text: "hi" } };
-  const run = await server.client().post("/agents/keyed/runs", body, { headers: { prefer: "wait=20" } });
+  const run = await server.client().post("/agents/keyed/runs", body, { headers: { prefer: "wait=60" } });
   expect(run.body).toMatchObject({ state: "failed", error: { code: "model_key_unreadable", retryable: false } });
 });

@@ -92,6 +92,7 @@ describe("a data folder", () => {
       ["callboard", "callboard", "127.0.0.1"],
     ]);
     expect(await query(url, "show unix_socket_directories")).toEqual([[""]]);
+    expect(Number(new URL(url).port)).toBeLessThan(32_768); // no outgoing connection of this machine gets that one
     expect((await stat(join(dataDir, "connection.json"))).mode & 0o777).toBe(0o600);
     expect((await stat(join(dataDir, "cluster"))).mode & 0o777).toBe(0o700);
     expect(await readdir(dataDir)).not.toContain("initdb-password");

@@ -25,7 +25,7 @@ test("an agent of the test's project runs with its tool against a script", async
     .post(
       "/agents/forecaster/runs",
       { input: { type: "user.message", text: "?" } },
-      { headers: { prefer: "wait=10" } },
+      { headers: { prefer: "wait=60" } },
     );
   expect(run.body).toMatchObject({ state: "completed", result: { text: "It is sunny" } });
   expect(server.model.calls("forecaster")[0]).toMatchObject({ tools: ["weather"], lastUser: "?" });

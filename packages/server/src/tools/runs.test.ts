@@ -80,7 +80,7 @@ function script(agent: string, ...calls: Array<[tool: string, input: object]>) {
 
 async function run(agent: string, thread?: string) {
   const body = { input: { type: "user.message", text: "go" }, ...(thread === undefined ? {} : { thread_id: thread }) };
-  const made = (await server.client().post(`/agents/${agent}/runs`, body, { headers: { prefer: "wait=30" } })).body;
+  const made = (await server.client().post(`/agents/${agent}/runs`, body, { headers: { prefer: "wait=60" } })).body;
   const events: Anything[] = (await server.client().get(`/threads/${made.thread_id}/events`)).body.data;
   return { run: made, events };
 }
@@ -200,7 +200,7 @@ describe("an MCP server's tool", () => {
     try {
       const client = new HttpClient(second.baseUrl, { token: server.token });
       const body = { input: { type: "user.message", text: "go" } };
-      const made = (await client.post("/agents/seller/runs", body, { headers: { prefer: "wait=30" } })).body;
+      const made = (await client.post("/agents/seller/runs", body, { headers: { prefer: "wait=60" } })).body;
       expect(made.error).toMatchObject({ code: "tool_missing" });
       expect(made.error.message).toContain(
         "its MCP server crm could not be listed: the MCP server crm cannot be reached",

@@ -1,5 +1,5 @@
 /** How to connect to the PostgreSQL of a data folder: `connection.json`, written once and kept. */
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { lstat, open, readFile, rename } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -53,6 +53,13 @@ export async function writeConnection(dataDir: string, connection: Connection): 
 }
 
 /**
+ * Below the ports that systems give to outgoing connections (Linux from 32768, others from 49152): one of those may
+ * have ours for a moment, just when PostgreSQL is about to listen or comes back to its port.
+ */
+const LOWEST_PORT = 15_000;
+const HIGHEST_PORT = 32_000;
+
+/**
  * The port to listen on: the wanted one, else the one of last time if it is still free, else any.
  *
  * @throws EmbeddedPostgresError when the wanted port is taken
@@ -63,7 +70,11 @@ export async function choosePort(wanted: number | undefined, known: number | und
     if (port !== undefined) return port;
     throw new EmbeddedPostgresError(`Port ${wanted} on 127.0.0.1 is taken, and PostgreSQL was told to listen on it.`);
   }
-  const port = (known === undefined ? undefined : await freePort(known)) ?? (await freePort(0));
+  let port = known === undefined ? undefined : await freePort(known);
+  for (let tries = 0; port === undefined && tries < 20; tries++) {
+    port = await freePort(randomInt(LOWEST_PORT, HIGHEST_PORT));
+  }
+  port ??= await freePort(0);
   if (port === undefined) throw new EmbeddedPostgresError("No TCP port is free on 127.0.0.1.");
   return port;
 }

@@ -181,7 +181,7 @@ describe.each(flavours)("a server of %s", (_, start) => {
   test("has a time to answer in", async () => {
     const server = await start();
     ends.push(server.stop);
-    const { tools } = await toolsAt(server.url, { timeoutMs: 300 });
+    const { tools } = await toolsAt(server.url, { timeoutMs: 2000 });
     let go = () => {};
     hold = new Promise((done) => {
       go = done;
