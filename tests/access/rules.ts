@@ -298,6 +298,7 @@ export const rules: Record<RouteName, Rule> = {
   "documents.add": managed("collection", { body: { name: "m.txt", text: "m" } }),
   "documents.get": readDocuments("document"),
   "documents.content": readDocuments("document"),
+  "documents.replace": managed("document", { body: { text: "m" } }),
   "documents.delete": managed("document", { consumes: true }),
   "documents.search": { ...everybody, body: { query: "canary" } },
 };

@@ -262,5 +262,6 @@ const minimal: Record<string, unknown> = {
   "collections.update": {},
   "collections.setAccess": { organization: false, users: [], groups: [], services: [] },
   "documents.add": { name: "a.txt", text: "a" },
+  "documents.replace": { text: "a" },
   "documents.search": { query: "a" },
 };

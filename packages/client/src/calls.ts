@@ -59,6 +59,7 @@ export const calls = {
   "documents.add": { method: "POST", path: "/document-collections/{collection_id}/documents", idempotent: true },
   "documents.get": { method: "GET", path: "/documents/{document_id}" },
   "documents.content": { method: "GET", path: "/documents/{document_id}/content" },
+  "documents.replace": { method: "PUT", path: "/documents/{document_id}/content", idempotent: true },
   "documents.delete": { method: "DELETE", path: "/documents/{document_id}" },
   "documents.search": { method: "POST", path: "/documents/search" },
 

@@ -85,6 +85,11 @@ const verbs: Record<string, [(client: CallboardClient) => Promise<unknown>, stri
   ],
   "documents.get": [(c) => c.documents.get("document_1"), "GET /documents/document_1"],
   "documents.content": [(c) => c.documents.content("document_1"), "GET /documents/document_1/content"],
+  "documents.replace": [
+    (c) => c.documents.replace("document_1", { text: "B" }, { ifRevision: "2" }),
+    "PUT /documents/document_1/content",
+    { text: "B" },
+  ],
   "documents.delete": [(c) => c.documents.delete("document_1"), "DELETE /documents/document_1"],
   "documents.search": [
     (c) => c.documents.search("refunds", { collection: "faq" }),
@@ -227,6 +232,7 @@ test("every route has a verb of its name", () => {
     Object.keys(calls).map((verb) => `${group}.${verb}`),
   );
   const beyondRoutes = [
+    "documents.replaceWith",
     "documents.upload",
     "endpoints.call",
     "events.follow",

@@ -1,7 +1,7 @@
 /** Collections of documents, and what is in them. `collection` is an id or a slug. */
 import type { RouteBodyInput } from "@callboard/protocol";
 import type { Transport } from "./transport.ts";
-import type { CreateOptions, QueryInput, RequestOptions } from "./types.ts";
+import type { CreateOptions, IfRevision, QueryInput, RequestOptions } from "./types.ts";
 import { toMultipart, type Upload } from "./upload.ts";
 
 export function collectionCalls({ call }: Transport) {
@@ -64,6 +64,15 @@ export function documentCalls({ call, open }: Transport) {
     content: (documentId: string, options?: RequestOptions): Promise<Response> =>
       open("documents.content", { ...byId(documentId, options), headers: { accept: "*/*", ...options?.headers } }),
 
-    delete: (documentId: string, options?: RequestOptions) => call("documents.delete", byId(documentId, options)),
+    /** Gives the document another content; its id and name stay. With `ifRevision` only in the place of that one. */
+    replace: (documentId: string, body: RouteBodyInput<"documents.replace">, options?: CreateOptions & IfRevision) =>
+      call("documents.replace", { body, ...byId(documentId, options) }),
+
+    /** The same with a file. */
+    replaceWith: async (documentId: string, file: Upload, options?: CreateOptions & IfRevision) =>
+      call("documents.replace", { rawBody: await toMultipart(file), ...byId(documentId, options) }),
+
+    delete: (documentId: string, options?: RequestOptions & IfRevision) =>
+      call("documents.delete", byId(documentId, options)),
   };
 }

@@ -31,7 +31,7 @@ export type CreateOptions = RequestOptions & {
 
 /** Adds `If-Match`. */
 export type IfRevision = {
-  /** The agent's `revision` as it was read; refused with `precondition_failed` when it is another one now. */
+  /** The `revision` as it was read; refused with `precondition_failed` when it is another one now. */
   ifRevision?: string | undefined;
 };
 

@@ -27,6 +27,7 @@ export const auditActions = {
   "collection.read_as_admin": "An admin listed documents that were not granted to that admin.",
   "document.add": "A document was added.",
   "document.delete": "A document was deleted.",
+  "document.replace": "A document's content was replaced.",
   "document.read": "Documents or collections were asked for.",
   "document.read_as_admin": "An admin read a document that was not granted to that admin.",
   "endpoint.call": "An endpoint was called.",

@@ -85,34 +85,43 @@ export const document = z
     pages: z.number().int().nullable(),
     /** Pieces that a search finds, numbered from 1. */
     passages: z.number().int(),
+    /** Another one for each content that the document has had; `If-Match` asks for it. */
+    revision: z.string(),
     created_at: timestamp,
+    /** When its content was last replaced. */
+    updated_at: timestamp,
   })
   .meta({ id: "Document" });
 export type Document = z.infer<typeof document>;
 
 const title = z.string().trim().min(1).max(300);
 
+const content = {
+  /** Absent: the first heading, or the name. */
+  title: title.optional(),
+  /** Absent: by the name's ending. */
+  media_type: mediaType.optional(),
+  text: z.string().optional(),
+  content_base64: z.base64().optional(),
+};
+const hasOne = (body: { text?: string | undefined; content_base64?: string | undefined }) =>
+  (body.text === undefined) !== (body.content_base64 === undefined);
+const oneOfThem = { message: "expected one of text and content_base64", path: ["text"] };
+
 /** The small form of an upload: text as it is, a PDF as base64. Larger ones come as multipart/form-data. */
-export const addDocument = z
-  .strictObject({
-    name: fileName,
-    /** Absent: the first heading, or the name. */
-    title: title.optional(),
-    /** Absent: by the name's ending. */
-    media_type: mediaType.optional(),
-    text: z.string().optional(),
-    content_base64: z.base64().optional(),
-  })
-  .refine((body) => (body.text === undefined) !== (body.content_base64 === undefined), {
-    message: "expected one of text and content_base64",
-    path: ["text"],
-  });
+export const addDocument = z.strictObject({ name: fileName, ...content }).refine(hasOne, oneOfThem);
 export type AddDocument = z.output<typeof addDocument>;
+
+/** The same for a document that is there and keeps its name. */
+export const replaceDocument = z.strictObject(content).refine(hasOne, oneOfThem);
+export type ReplaceDocument = z.output<typeof replaceDocument>;
 
 /** Where in a document something stands. */
 export const documentCitation = z
   .object({
     document_id: idSchema("document"),
+    /** The content that was cited; the place is of no use in another one. */
+    revision: z.string(),
     title: z.string(),
     passage: z.number().int(),
     /** Of a PDF; the page on which the passage begins. */

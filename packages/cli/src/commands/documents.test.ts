@@ -5,7 +5,15 @@ import { callboard, folder } from "../testing/callboard.ts";
 import { json, scriptedServer } from "../testing/scripted-server.ts";
 
 const hit = {
-  citation: { document_id: "document_1", title: "Refunds\u001b[2J", passage: 2, page: 3, start: 0, end: 9 },
+  citation: {
+    document_id: "document_1",
+    revision: "1",
+    title: "Refunds\u001b[2J",
+    passage: 2,
+    page: 3,
+    start: 0,
+    end: 9,
+  },
   collection: { id: "collection_1", slug: "handbook" },
   name: "refunds.pdf",
   text: "Refunds take\u0007 ten days.",
@@ -33,6 +41,21 @@ test("add sends the file with its type", async () => {
   await writeFile(join(cwd, "a.md"), "# A\n");
   const { code, stdout } = await callboard(server.url, ["documents", "add", "handbook", "a.md"], cwd);
   expect([code, stdout]).toEqual([0, "id    document_1\nname  a.md\n"]);
+  expect(server.seen[0]?.body).toContain('filename="a.md"\r\nContent-Type: text/markdown\r\n\r\n# A\n');
+});
+
+test("replace sends the file, and the revision that was seen", async () => {
+  const server = await scriptedServer({
+    "PUT /documents/document_1/content": json({ id: "document_1", revision: "3" }),
+  });
+  const cwd = await folder();
+  await writeFile(join(cwd, "a.md"), "# A\n");
+  const args = ["documents", "replace", "document_1", "a.md", "--revision", "2"];
+  expect(await callboard(server.url, args, cwd)).toMatchObject({
+    code: 0,
+    stdout: "id        document_1\nrevision  3\n",
+  });
+  expect(server.seen[0]?.headers["if-match"]).toBe('"2"');
   expect(server.seen[0]?.body).toContain('filename="a.md"\r\nContent-Type: text/markdown\r\n\r\n# A\n');
 });
 

@@ -7,6 +7,7 @@ import { plain, printFields, printJson, styled, write } from "../output.ts";
 import { groupIds } from "./people.ts";
 
 type SearchOptions = { collection?: string; limit?: number };
+type ReplaceOptions = { type?: string; revision?: string };
 type CreateOptions = { name?: string; language?: string; organization?: true; group?: string[] };
 
 export function addDocumentCommands(program: Command, contextOf: ContextOf): void {
@@ -31,6 +32,19 @@ export function addDocumentCommands(program: Command, contextOf: ContextOf): voi
     .action(async (collection: string, path: string, { type }: { type?: string }, command: Command) => {
       const { client, json } = contextOf(command);
       const document = await client.documents.upload(collection, await toUpload(path, type));
+      if (json) printJson(document);
+      else printFields(document);
+    });
+
+  documents
+    .command("replace <document> <path>")
+    .description("give a document another content; its id and name stay")
+    .option("--type <media type>", "media type (default: by the file's ending)")
+    .option("--revision <revision>", "only in the place of this one, which you have seen")
+    .action(async (documentId: string, path: string, { type, revision }: ReplaceOptions, command: Command) => {
+      const { client, json } = contextOf(command);
+      const seen = revision === undefined ? {} : { ifRevision: revision };
+      const document = await client.documents.replaceWith(documentId, await toUpload(path, type), seen);
       if (json) printJson(document);
       else printFields(document);
     });

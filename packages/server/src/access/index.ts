@@ -88,6 +88,7 @@ export {
 export { Refusals, type RefusalsOptions, toTarget } from "./refusals.ts";
 export { outranks, requireOutranks } from "./roles.ts";
 export { isSecret, newSecret, randomDigits, secretDigest } from "./secret.ts";
+export { requireSeen } from "./seen.ts";
 export {
   type Client,
   currentSession,

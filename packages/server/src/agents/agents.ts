@@ -31,6 +31,7 @@ import {
   invalidRequest,
   requireGroups,
   requireMembers,
+  requireSeen,
   requireStorable,
 } from "../access/index.ts";
 import type { Connections } from "../models/index.ts";
@@ -95,12 +96,7 @@ export class Agents {
   async requireRevision(tx: Transaction, grant: About, ifMatch: string | undefined): Promise<void> {
     if (ifMatch === undefined || ifMatch.trim() === "*") return;
     const { slug, revision } = await read(tx, grant, "lock");
-    const seen = ifMatch.split(",").map((tag) => tag.trim());
-    if (seen.includes(`"${revision}"`)) return;
-    throw new CallboardError(
-      "precondition_failed",
-      `agent ${slug} has changed: its revision is "${revision}", expected ${ifMatch}`,
-    );
+    requireSeen(`agent ${slug}`, revision, ifMatch);
   }
 
   /** A draft, owned by its maker; nobody can call it yet. @throws slug_taken, invalid_request */

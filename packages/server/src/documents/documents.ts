@@ -9,7 +9,7 @@ import {
   type RequestId,
   toUuid,
 } from "@callboard/protocol";
-import { audit, type Grant, principalId, requireStorable } from "../access/index.ts";
+import { audit, type Caller, type Grant, principalId, requireSeen, requireStorable } from "../access/index.ts";
 import { decodeCursor, isUniqueViolation, LAST_UUID, type Sql, type Transaction, toPage } from "../storage/index.ts";
 import { manageCollection, seeCollection } from "./collections.ts";
 import { type Passage, toPassages } from "./passages.ts";
@@ -21,15 +21,20 @@ import {
   insertDocument,
   insertPassages,
   listDocuments,
-  passagesFrom,
+  lockDocument,
+  type PassageRow,
+  replaceContent,
   showAll,
-  textOf,
+  textBetween,
   toDocument,
 } from "./store.ts";
 import { readText, titleOf, type Upload } from "./text.ts";
 
 type Read = Grant<"documents.read"> | Grant<"documents.oversee">;
 type Manage = Grant<"documents.manage">;
+
+/** No document has as many. */
+const MAX_PASSAGES = 2 ** 31 - 1;
 
 export const noDocument = () => new CallboardError("not_found", "there is no such document for this caller");
 
@@ -70,48 +75,86 @@ export async function addDocument(
   const { caller } = grant;
   const organization = toUuid(grant.organizationId);
   const { id: collectionId } = await manageCollection(tx, grant, collection);
-  const { name, title, mediaType, sizeBytes, sha256, pages, passages } = prepared;
+  const { name } = prepared;
+  const at = new Date().toISOString();
   const row: DocumentRow = {
     id: toUuid(newId("document")),
     collection_id: collectionId,
     name,
-    title,
-    media_type: mediaType,
-    size_bytes: sizeBytes,
-    sha256,
-    pages: pages?.length ?? null,
-    passages: passages.length,
-    created_at: new Date().toISOString(),
+    ...contentOf(prepared),
+    revision: 1,
+    created_at: at,
+    updated_at: at,
   };
   try {
     await insertDocument(tx, organization, row, { kind: caller.kind, id: toUuid(principalId(caller)) });
   } catch (error) {
     if (!isUniqueViolation(error)) throw error;
-    throw new CallboardError("already_exists", `the collection has a document ${name}; delete it first`);
+    throw new CallboardError("already_exists", `the collection has a document ${name}; replace it, or delete it first`);
   }
-  await insertPassages(
-    tx,
-    organization,
-    row.id,
-    passages.map(({ number, start, end, text }) => ({
-      number,
-      // The last page that begins at or before the passage.
-      page: pages === null ? null : pages.filter((at) => at <= start).length,
-      starts: start,
-      ends: end,
-      body: text,
-    })),
-  );
+  await insertPassages(tx, organization, row.id, toRows(prepared));
+  return audited(tx, caller, "document.add", row, requestId);
+}
+
+/**
+ * Gives a document another content, in the place of all of the old one. One that is the same already stays as it is,
+ * whichever revision the caller has seen.
+ *
+ * @param ifMatch the request's `If-Match`; without one any revision will do
+ * @throws not_found, precondition_failed
+ */
+export async function replaceDocument(
+  tx: Transaction,
+  grant: Manage,
+  documentId: string,
+  prepared: Prepared,
+  ifMatch: string | undefined,
+  requestId: RequestId | null,
+): Promise<Document> {
+  const before = await holdDocument(tx, grant, documentId);
+  if (isSame(before, prepared)) return toDocument(before);
+  requireSeen(`document ${documentId}`, String(before.revision), ifMatch);
+  const organization = toUuid(grant.organizationId);
+  const updated_at = new Date().toISOString();
+  const row: DocumentRow = { ...before, ...contentOf(prepared), revision: before.revision + 1, updated_at };
+  await replaceContent(tx, organization, row);
+  await insertPassages(tx, organization, row.id, toRows(prepared));
+  return audited(tx, grant.caller, "document.replace", row, requestId);
+}
+
+const contentOf = ({ title, mediaType, sizeBytes, sha256, pages, passages }: Prepared) => ({
+  title,
+  media_type: mediaType,
+  size_bytes: sizeBytes,
+  sha256,
+  pages: pages?.length ?? null,
+  passages: passages.length,
+});
+
+const isSame = (row: DocumentRow, { title, mediaType, sha256 }: Prepared): boolean =>
+  row.sha256 === sha256 && row.title === title && row.media_type === mediaType;
+
+const toRows = ({ pages, passages }: Prepared): PassageRow[] =>
+  passages.map(({ number, start, end, text }) => ({
+    number,
+    // The last page that begins at or before the passage.
+    page: pages === null ? null : pages.filter((at) => at <= start).length,
+    starts: start,
+    ends: end,
+    body: text,
+  }));
+
+async function audited(
+  tx: Transaction,
+  caller: Caller,
+  action: "document.add" | "document.replace",
+  row: DocumentRow,
+  requestId: RequestId | null,
+): Promise<Document> {
   const document = toDocument(row);
-  const details = { name, collection_id: document.collection_id };
-  await audit(tx, {
-    actor: { caller },
-    action: "document.add",
-    target: document.id,
-    outcome: "done",
-    details,
-    requestId,
-  });
+  const { name, collection_id, revision } = document;
+  const details = { name, collection_id, revision };
+  await audit(tx, { actor: { caller }, action, target: document.id, outcome: "done", details, requestId });
   return document;
 }
 
@@ -125,21 +168,20 @@ export async function putDocument(
   const { id } = await manageCollection(tx, grant, collection);
   const organization = toUuid(grant.organizationId);
   const before = await findNamed(tx, organization, id, prepared.name);
-  if (before?.sha256 === prepared.sha256 && before.title === prepared.title) return;
-  if (before !== undefined) await removeDocument(tx, grant, toDocument(before).id, null);
-  await addDocument(tx, grant, collection, prepared, null);
+  if (before === undefined) await addDocument(tx, grant, collection, prepared, null);
+  else await replaceDocument(tx, grant, toDocument(before).id, prepared, undefined, null);
 }
 
-/** @throws not_found */
+/** @throws not_found, precondition_failed */
 export async function removeDocument(
   tx: Transaction,
   grant: Manage,
   documentId: string,
+  ifMatch: string | undefined,
   requestId: RequestId | null,
 ): Promise<void> {
-  await showAll(tx);
-  const row = await seeDocument(tx, grant, documentId);
-  if (row === undefined) throw noDocument();
+  const row = await holdDocument(tx, grant, documentId);
+  requireSeen(`document ${documentId}`, String(row.revision), ifMatch);
   await deleteDocument(tx, toUuid(grant.organizationId), row.id);
   await audit(tx, {
     actor: { caller: grant.caller },
@@ -149,6 +191,23 @@ export async function removeDocument(
     details: { name: row.name },
     requestId,
   });
+}
+
+/** For who manages. Holds it still until the transaction ends. @throws not_found */
+async function holdDocument(tx: Transaction, { organizationId }: Manage, documentId: string): Promise<DocumentRow> {
+  await showAll(tx);
+  const id = parseId("document", documentId);
+  const row = id && (await lockDocument(tx, toUuid(organizationId), toUuid(id)));
+  if (row === undefined) throw noDocument();
+  return row;
+}
+
+/** For who manages: what a new content is read as. @throws not_found */
+export async function nameOfManaged(tx: Transaction, grant: Manage, documentId: string): Promise<string> {
+  await showAll(tx);
+  const row = await seeDocument(tx, grant, documentId);
+  if (row === undefined) throw noDocument();
+  return row.name;
 }
 
 /** The document, if this transaction may see it. */
@@ -181,8 +240,9 @@ export async function readWhole(
   grant: Read,
   documentId: string,
 ): Promise<{ document: Document; text: string } | undefined> {
-  const row = await seeDocument(sql, grant, documentId);
-  return row && { document: toDocument(row), text: await textOf(sql, toUuid(grant.organizationId), row.id) };
+  const id = parseId("document", documentId);
+  const found = id && (await textBetween(sql, toUuid(grant.organizationId), toUuid(id), 1, MAX_PASSAGES));
+  return found && { document: toDocument(found.row), text: found.text };
 }
 
 export type Part = { document: Document; text: string; passage: number; next_passage: number | null };
@@ -195,14 +255,9 @@ export async function readPart(
   from: number,
   limit: number,
 ): Promise<Part | undefined> {
-  const row = await findDocument(sql, organization, toUuid(documentId));
-  if (row === undefined) return undefined;
-  const passages = await passagesFrom(sql, organization, row.id, from, limit);
-  const last = passages.at(-1)?.number ?? row.passages;
-  return {
-    document: toDocument(row),
-    text: passages.map(({ body }) => body).join(""),
-    passage: from,
-    next_passage: last < row.passages ? last + 1 : null,
-  };
+  const last = from + limit - 1;
+  const found = await textBetween(sql, organization, toUuid(documentId), from, last);
+  if (found === undefined) return undefined;
+  const { row, text } = found;
+  return { document: toDocument(row), text, passage: from, next_passage: last < row.passages ? last + 1 : null };
 }

@@ -12,6 +12,7 @@ export {
 } from "./collections.ts";
 export {
   addDocument,
+  nameOfManaged,
   noDocument,
   type Prepared,
   prepareDocument,
@@ -19,6 +20,7 @@ export {
   readDocuments,
   readWhole,
   removeDocument,
+  replaceDocument,
   seeDocument,
 } from "./documents.ts";
 export { documentsFor } from "./library.ts";

@@ -116,20 +116,34 @@ export const knownServices = async (sql: Sql, organization: string, ids: string[
 
 // Documents
 
-export type DocumentRow = Omit<Document, "id" | "collection_id"> & { id: string; collection_id: string };
+export type DocumentRow = Omit<Document, "id" | "collection_id" | "revision"> & {
+  id: string;
+  collection_id: string;
+  revision: number;
+};
 export const toDocument = (row: DocumentRow): Document => ({
   ...row,
   id: fromUuid("document", row.id),
   collection_id: fromUuid("collection", row.collection_id),
+  revision: String(row.revision),
 });
 
-const documentColumns = "id, collection_id, name, title, media_type, size_bytes, sha256, pages, passages, created_at";
+const documentColumns = `id, collection_id, name, title, media_type, size_bytes, sha256, pages, passages, revision,
+  created_at, updated_at`;
 const one = statement(
   "documents.get",
   `select ${documentColumns} from documents where organization_id = $1 and id = $2`,
 );
 export const findDocument = (sql: Sql, organization: string, id: string) =>
   sql.row<DocumentRow>(one, [organization, id]);
+
+const locked = statement(
+  "documents.lock",
+  `select ${documentColumns} from documents where organization_id = $1 and id = $2 for update`,
+);
+/** Holds it still until the transaction ends. */
+export const lockDocument = (sql: Sql, organization: string, id: string) =>
+  sql.row<DocumentRow>(locked, [organization, id]);
 
 const byName = statement(
   "documents.by-name",
@@ -150,8 +164,8 @@ export const listDocuments = (sql: Sql, organization: string, collectionId: stri
 const insertDocumentRow = statement(
   "documents.insert",
   `insert into documents (organization_id, id, collection_id, name, title, media_type, size_bytes, sha256, pages,
-     passages, created_by_kind, created_by_id, created_at)
-   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+     passages, revision, created_by_kind, created_by_id, created_at, updated_at)
+   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 );
 export type Creator = { kind: "user" | "service"; id: string };
 export const insertDocument = (sql: Sql, organization: string, row: DocumentRow, by: Creator) =>
@@ -166,9 +180,33 @@ export const insertDocument = (sql: Sql, organization: string, row: DocumentRow,
     row.sha256,
     row.pages,
     row.passages,
+    row.revision,
     by.kind,
     by.id,
     row.created_at,
+    row.updated_at,
+  ]);
+
+const replaceRow = statement(
+  "documents.replace",
+  `with gone as (delete from document_passages where organization_id = $1 and document_id = $2)
+   update documents set title = $3, media_type = $4, size_bytes = $5, sha256 = $6, pages = $7, passages = $8,
+          revision = $9, updated_at = $10
+    where organization_id = $1 and id = $2`,
+);
+/** Takes its passages away; the new ones are the caller's to insert, in the same transaction. */
+export const replaceContent = (sql: Sql, organization: string, row: DocumentRow) =>
+  sql.run(replaceRow, [
+    organization,
+    row.id,
+    row.title,
+    row.media_type,
+    row.size_bytes,
+    row.sha256,
+    row.pages,
+    row.passages,
+    row.revision,
+    row.updated_at,
   ]);
 
 // The title's words count for each passage: who asks for a thing by its name finds the passages about it.
@@ -194,21 +232,28 @@ export const insertPassages = (sql: Sql, organization: string, documentId: strin
     rows.map(({ body }) => body),
   ]);
 
-const passages = statement(
-  "documents.passages",
-  `select number, page, starts, ends, body from document_passages
-    where organization_id = $1 and document_id = $2 and number >= $3 order by number limit $4`,
-);
-export const passagesFrom = (sql: Sql, organization: string, documentId: string, from: number, limit: number) =>
-  sql.rows<PassageRow>(passages, [organization, documentId, from, limit]);
-
-const whole = statement(
+// One statement, so that the text is that of the revision beside it.
+const text = statement(
   "documents.text",
-  `select string_agg(body, '' order by number) as text from document_passages
-    where organization_id = $1 and document_id = $2`,
+  `select ${documentColumns}, coalesce((
+            select string_agg(p.body, '' order by p.number) from document_passages p
+             where p.organization_id = $1 and p.document_id = $2 and p.number >= $3 and p.number <= $4), '') as text
+     from documents where organization_id = $1 and id = $2`,
 );
-export const textOf = async (sql: Sql, organization: string, documentId: string): Promise<string> =>
-  (await sql.row<{ text: string | null }>(whole, [organization, documentId]))?.text ?? "";
+/** The document and the text of the passages from one to another, which need not be there. */
+export async function textBetween(
+  sql: Sql,
+  organization: string,
+  documentId: string,
+  first: number,
+  last: number,
+): Promise<{ row: DocumentRow; text: string } | undefined> {
+  type Found = DocumentRow & { text: string };
+  const found = await sql.row<Found>(text, [organization, documentId, first, last]);
+  if (found === undefined) return undefined;
+  const { text: joined, ...row } = found;
+  return { row, text: joined };
+}
 
 const removeDocument = statement("documents.delete", "delete from documents where organization_id = $1 and id = $2");
 export const deleteDocument = (sql: Sql, organization: string, id: string) =>
@@ -286,7 +331,7 @@ export const bestPassages = (
 const hits = statement(
   "documents.hits",
   `select p.document_id, p.number, p.page, p.starts, p.ends, p.body, c.id as collection_id, c.slug, k.score, d.title,
-          d.name, ts_headline(c.language::regconfig, p.body, ${toQuery("c.language", "$2", "$3")}, $4) as marked
+          d.name, d.revision, ts_headline(c.language::regconfig, p.body, ${toQuery("c.language", "$2", "$3")}, $4) as marked
      from unnest($5::uuid[], $6::int[], $7::real[]) as k (document_id, number, score)
      join document_passages p
        on p.organization_id = $1 and p.document_id = k.document_id and p.number = k.number
@@ -306,6 +351,7 @@ type HitRow = {
   score: number;
   title: string;
   name: string;
+  revision: number;
   marked: string;
 };
 /** The passages of these keys that this transaction sees. */
@@ -331,6 +377,7 @@ function toHit(row: HitRow): DocumentHit {
   return {
     citation: {
       document_id: fromUuid("document", row.document_id),
+      revision: String(row.revision),
       title: row.title,
       passage: row.number,
       page: row.page,

@@ -235,6 +235,7 @@ test("every act of the table is in the log when it was done, and the chain holds
   const document = (await ok(admin.post("/document-collections/c/documents", { name: "a.md", text: "Text." }))).id;
   await ok(admin.get("/document-collections/c/documents"));
   await ok(admin.get(`/documents/${document}`));
+  await ok(admin.put(`/documents/${document}/content`, { text: "Other." }));
   await ok(admin.delete(`/documents/${document}`));
   await ok(admin.delete("/document-collections/c"));
   await ok(admin.patch(`/members/${someone.userId}`, { role: "guest" }));

@@ -64,6 +64,7 @@ export const audited: { readonly [N in RouteName]: Audited } = {
   "documents.add": act("document.add"),
   "documents.get": others("document.read", "document.read_as_admin"),
   "documents.content": others("document.read", "document.read_as_admin"),
+  "documents.replace": act("document.replace"),
   "documents.delete": act("document.delete"),
   "documents.search": own("document.read"),
 

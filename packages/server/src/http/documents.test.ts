@@ -273,6 +273,114 @@ describe("an upload", () => {
   });
 });
 
+describe("a replaced document", () => {
+  const path = "/document-collections/payments/documents";
+  const put = (id: string, body: object, headers: Record<string, string> = {}, token = server.token) =>
+    server.client(token).put(`/documents/${id}/content`, body, { headers });
+  const added = async (name: string, text: string) => (await server.client().post(path, { name, text })).body;
+
+  test("keeps its id, and is found by its new words and not by its old ones", async () => {
+    const before = await added("fees.md", "# Fees\n\nA wallaby costs nothing.");
+    const [cited] = await search(ann.token, "wallaby");
+    expect(cited.citation).toMatchObject({ document_id: before.id, revision: "1" });
+    const text = `# New fees\n\n${"A quokka costs ten. ".repeat(200)}`;
+    const { status, body } = await put(before.id, { text });
+    const { updated_at, ...after } = body;
+    expect([status, after]).toEqual([
+      200,
+      {
+        id: before.id,
+        collection_id: before.collection_id,
+        name: "fees.md",
+        title: "New fees",
+        media_type: "text/markdown",
+        size_bytes: text.length,
+        sha256: expect.not.stringMatching(before.sha256),
+        pages: null,
+        passages: 3,
+        revision: "2",
+        created_at: before.created_at,
+      },
+    ]);
+    expect(updated_at > before.updated_at).toBe(true);
+    expect(await search(ann.token, "wallaby")).toEqual([]);
+    const [hit] = await search(ann.token, "quokka");
+    expect(hit.citation).toMatchObject({ document_id: before.id, revision: "2", title: "New fees" });
+    const whole = (await server.client(ann.token).get(`/documents/${before.id}/content`)).text;
+    expect(whole).toBe(text);
+    expect(whole.slice(hit.citation.start, hit.citation.end)).toBe(hit.text);
+    const [entry] = (await server.client().get("/audit?action=document.replace")).body.data;
+    expect(entry).toMatchObject({ target: before.id, outcome: "done", details: { name: "fees.md", revision: "2" } });
+  });
+
+  test("may become another kind, as a form", async () => {
+    const { id } = await added("kinds.md", "# Kinds\n\nText.");
+    const form = new FormData();
+    const pdf = makePdf([shown("A bilby in a PDF")]);
+    form.set("file", new Blob([pdf as BlobPart], { type: "application/pdf" }), "other.pdf");
+    const { status, body, text } = await server.client().put(`/documents/${id}/content`, undefined, { body: form });
+    expect(status, text).toBe(200);
+    expect(body).toMatchObject({ name: "kinds.md", media_type: "application/pdf", pages: 1, revision: "2" });
+    expect((await search(ann.token, "bilby"))[0].citation).toMatchObject({ document_id: id, page: 1 });
+  });
+
+  test("by what it is already stays as it is, also for who saw an older one", async () => {
+    const { id } = await added("same.md", "One.");
+    const two = (await put(id, { text: "Two." })).body;
+    const again = await put(id, { text: "Two." }, { "if-match": '"1"' });
+    expect([again.status, again.body]).toEqual([200, two]);
+    expect((await put(id, { text: "Two.", title: "Another" })).body.revision).toBe("3");
+  });
+
+  test("is not written over, or deleted, by who saw an older one", async () => {
+    const { id } = await added("race.md", "One.");
+    const tries = await Promise.all(
+      ["Two.", "Three.", "Four."].map((text) => put(id, { text }, { "if-match": '"1"' })),
+    );
+    expect(tries.map(({ status }) => status).sort()).toEqual([200, 412, 412]);
+    const refused = tries.find(({ status }) => status === 412);
+    expect(refused?.body.error.code).toBe("precondition_failed");
+    const client = server.client();
+    expect((await client.delete(`/documents/${id}`, { headers: { "if-match": '"1"' } })).status).toBe(412);
+    expect((await client.delete(`/documents/${id}`, { headers: { "if-match": '"2"' } })).status).toBe(204);
+    expect((await put(id, { text: "Five." })).status).toBe(404);
+  });
+
+  test.each([
+    ["nothing", { text: " " }, 422, "document_unreadable"],
+    ["no PDF", { media_type: "application/pdf", content_base64: "eA==" }, 422, "document_unreadable"],
+    ["a name", { name: "b.md", text: "x" }, 422, "invalid_request"],
+  ])("by %s keeps what it has", async (what, body, status, code) => {
+    const { id, ...before } = await added(`kept ${what}.md`, `Kept ${what}.`);
+    const answer = await put(id, body);
+    expect([answer.status, answer.body.error.code]).toEqual([status, code]);
+    expect((await server.client().get(`/documents/${id}`)).body).toEqual({ id, ...before });
+  });
+
+  test("is replaced by admins alone", async () => {
+    const { id } = await added("mine.md", "Ours.");
+    expect((await put(id, { text: "x" }, {}, ann.token)).status).toBe(403);
+    const other = await server.organization();
+    expect((await put(id, { text: "x" }, {}, other.token)).status).toBe(404);
+  });
+
+  test("is read whole in one of its contents while it changes", async () => {
+    const letter = (at: number) => String.fromCharCode(97 + (at % 26));
+    const content = (at: number) => `${letter(at).repeat(99)} `.repeat(100);
+    const { id } = await added("moving.md", content(0));
+    let at = 0;
+    const writing = (async () => {
+      for (at = 1; at <= 12; at++) await put(id, { text: content(at) });
+    })();
+    while (at <= 12) {
+      const { text } = await server.client(ann.token).get(`/documents/${id}/content`);
+      expect(new Set(text.replaceAll(" ", "")).size).toBe(1);
+      expect(text).toHaveLength(10_000);
+    }
+    await writing;
+  });
+});
+
 test("who leaves a group during a run has lost its documents at the next call", async () => {
   const group = (await server.client().get("/groups")).body.data.find(
     ({ slug }: { slug: string }) => slug === "payments",

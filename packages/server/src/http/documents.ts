@@ -1,5 +1,5 @@
 /** Documents: collections and their grants for admins, search and reading for whom they were granted to. */
-import { type AddDocument, type AuditAction, toUuid } from "@callboard/protocol";
+import { type AddDocument, type AuditAction, type ReplaceDocument, toUuid } from "@callboard/protocol";
 import {
   type Acts,
   audit,
@@ -13,6 +13,7 @@ import {
   addDocument,
   createCollection,
   MAX_DOCUMENT_BYTES,
+  nameOfManaged,
   noCollection,
   noDocument,
   prepareDocument,
@@ -22,6 +23,7 @@ import {
   readWhole,
   removeCollection,
   removeDocument,
+  replaceDocument,
   search,
   seeCollection,
   seeDocument,
@@ -41,7 +43,7 @@ export type DocumentRooms = { readonly database: Database; readonly acts: Acts }
 
 type DocumentRoute =
   | `collections.${"list" | "create" | "get" | "update" | "delete" | "getAccess" | "setAccess"}`
-  | `documents.${"list" | "add" | "get" | "content" | "delete" | "search"}`;
+  | `documents.${"list" | "add" | "get" | "content" | "replace" | "delete" | "search"}`;
 type Reading = Grant<"documents.read"> | Grant<"documents.oversee">;
 type Asked = Pick<ApiRequest<DocumentRoute>, "caller" | "requestId">;
 
@@ -140,7 +142,7 @@ export function documentHandlers({ database, acts }: DocumentRooms): Pick<Handle
       const { params, body, requestId } = request;
       const prepare = async () => {
         manageDocuments(request.caller);
-        const upload = await takeIn(request);
+        const upload = body === undefined ? await takeForm(request) : fromJson(body);
         const value = await prepareDocument(upload, body?.title);
         return { value, request: [value.name, value.title, value.mediaType, value.sha256] };
       };
@@ -171,10 +173,25 @@ export function documentHandlers({ database, acts }: DocumentRooms): Pick<Handle
       return { kind: "streamed" };
     },
 
+    "documents.replace": (request) => {
+      const { params, body, requestId, headers } = request;
+      const id = params.document_id;
+      const prepare = async () => {
+        const grant = manageDocuments(request.caller);
+        const name = await database.tenant(scopeOf(request.caller), (tx) => nameOfManaged(tx, grant, id));
+        const upload = body === undefined ? await takeForm(request) : fromJson({ ...body, name });
+        const value = await prepareDocument({ ...upload, name }, body?.title);
+        return { value, request: [value.title, value.mediaType, value.sha256] };
+      };
+      return acts.prepared(request, "document.replace", id, prepare, (tx, caller, prepared) =>
+        replaceDocument(tx, manageDocuments(caller), id, prepared, headers["if-match"], requestId),
+      );
+    },
+
     "documents.delete": async (request) => {
-      const { params, requestId } = request;
+      const { params, requestId, headers } = request;
       await acts.run(request, "document.delete", params.document_id, (tx, caller) =>
-        removeDocument(tx, manageDocuments(caller), params.document_id, requestId),
+        removeDocument(tx, manageDocuments(caller), params.document_id, headers["if-match"], requestId),
       );
     },
 
@@ -186,8 +203,7 @@ export function documentHandlers({ database, acts }: DocumentRooms): Pick<Handle
 }
 
 /** The upload's bytes, in memory: they are read whole to get at the text. */
-async function takeIn({ body, incoming }: ApiRequest<"documents.add">): Promise<Upload> {
-  if (body !== undefined) return fromJson(body);
+function takeForm({ incoming }: Pick<ApiRequest<DocumentRoute>, "incoming">): Promise<Upload> {
   return takePart(incoming, MAX_DOCUMENT_BYTES, {
     take: async (stream, part) => {
       const chunks: Buffer[] = [];
@@ -203,7 +219,8 @@ async function takeIn({ body, incoming }: ApiRequest<"documents.add">): Promise<
   });
 }
 
-const fromJson = ({ name, media_type: mediaType, text, content_base64: base64 }: AddDocument): Upload => ({
+type Given = ReplaceDocument & Pick<AddDocument, "name">;
+const fromJson = ({ name, media_type: mediaType, text, content_base64: base64 }: Given): Upload => ({
   name,
   // Text that came as text is text, whatever its name says.
   mediaType: mediaType ?? (text !== undefined && !/\.(md|markdown)$/i.test(name) ? "text/plain" : undefined),

@@ -55,7 +55,8 @@ describe("documents in files", () => {
     await apply();
     const after = await documents();
     expect(idOf(after, "b.txt")).toBe(idOf(before, "b.txt"));
-    expect(idOf(after, "a.md")).not.toBe(idOf(before, "a.md"));
+    expect(idOf(after, "a.md")).toBe(idOf(before, "a.md"));
+    expect(after.find(({ name }) => name === "a.md")).toMatchObject({ revision: "2" });
     expect((await server.client().get(`/documents/${idOf(after, "a.md")}/content`)).text).toContain("better");
   });
 

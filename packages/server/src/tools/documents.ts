@@ -35,7 +35,7 @@ export const documentTools: Record<string, Tool> = {
     scopes: ["documents:read"],
     run: async ({ document_id, passage, passages }, { documents }) => {
       const { document, ...part } = await documents.read(document_id, { passage, passages });
-      return { document_id: document.id, title: document.title, ...part };
+      return { document_id: document.id, revision: document.revision, title: document.title, ...part };
     },
   }),
 };
