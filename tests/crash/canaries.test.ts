@@ -174,10 +174,9 @@ test("endpoints fail with secrets in their words, and keep them in the headers o
   await expect.poll(async () => (await client.get(`/jobs/${body.job_id}`)).body.result).toBe(true);
 });
 
-test("the server crashes with an error nobody catches, and by kill -9, with secrets in its hands", async () => {
+test("an error that nobody catches and a kill -9 come with secrets in the server's hands", async () => {
   await call("fail", { secret: canary("uncaught-error"), later: true });
-  await expect(server.ended).resolves.toMatchObject({ code: 1 });
-  await server.start();
+  await expect.poll(() => server.output, { timeout: 10_000 }).toContain("where nobody catches it");
   const slow = call("keep", { ms: 60_000 }, { "x-api-key": canary("killed-header") });
   await slow;
   const token = client.post(

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type App, createApp } from "./app.ts";
 import { type Config, loadConfig } from "./config/index.ts";
-import { type LoadedEndpoint, projectPlace } from "./endpoints/index.ts";
+import { isProjects, type LoadedEndpoint, projectPlace } from "./endpoints/index.ts";
 import { operatorLink, operatorPassword, Passwords } from "./identity/index.ts";
 import { createLogger, errorFacts, type Logger } from "./log/index.ts";
 import { operatorsUrl } from "./operator.ts";
@@ -42,7 +42,7 @@ export type { Rotation } from "./secrets/index.ts";
 export async function startDev(): Promise<void> {
   const config = await loadConfig(process.env, "dev");
   const log = createLogger(config.logLevel);
-  endOnFailure(log);
+  const surviveProject = endOnFailure(log);
   await mkdir(config.dataDir, { recursive: true });
   const postgres =
     config.databaseUrl === undefined
@@ -56,7 +56,7 @@ export async function startDev(): Promise<void> {
     const databaseUrl = config.databaseUrl ?? (postgres?.url as string);
     await migrate(databaseUrl);
     const app = await createApp(config, databaseUrl, await localKey(config), log);
-    surviveProject(app, log);
+    surviveProject(app);
     await orStop(app, async () => {
       const port = await listen(app, config);
       await prepare(app, config, `http://${config.host}:${port}`, log);
@@ -73,11 +73,11 @@ export async function startDev(): Promise<void> {
 export async function startServe(): Promise<void> {
   const config = await loadConfig(process.env, "serve");
   const log = createLogger(config.logLevel);
-  endOnFailure(log);
+  const surviveProject = endOnFailure(log);
   const databaseUrl = config.databaseUrl as string; // loadConfig asks for both
   await migrate(databaseUrl);
   const app = await createApp(config, databaseUrl, config.secretKey as string, log);
-  surviveProject(app, log);
+  surviveProject(app);
   const port = await orStop(app, () => listen(app, config));
   log.info({ host: config.host, port, role: config.role, pid: process.pid }, "listening");
   endOnSignals(app, config, log, async () => undefined);
@@ -238,24 +238,33 @@ function greet(credentials: Credentials, config: Config, fresh: boolean, endpoin
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-/**
- * A promise of the project's code that was rejected while nobody waited for it, like a call without `await`, is that
- * code's mistake: it is logged with its place, and everybody else is served on. One of the server's own ends it.
- */
-function surviveProject(app: App, log: Logger): void {
-  process.on("unhandledRejection", (error) => {
-    const at = projectPlace(error, app.endpoints.folder);
-    if (app.endpoints.folder === "" || at === undefined) throw error;
-    log.error({ at, error: errorFacts(error) }, "a promise of the project was rejected and nobody waited for it");
-  });
-}
+/** The server's own files. */
+const OWN_FOLDER = join(import.meta.dirname, "..");
 
-/** An error that nobody caught ends the process, and is logged like any other: Node would print it as it is. */
-function endOnFailure(log: Logger): void {
-  process.on("uncaughtException", (error) => {
-    log.error({ error: errorFacts(error) }, "an error that nobody caught ends the server");
-    process.exit(1);
-  });
+/**
+ * What nobody caught. Of the project's code, like a call without `await` or a timer that throws, it is that code's
+ * mistake: it is logged with its place, and everybody else is served on. One of the server's own ends the process,
+ * and is logged like any other: Node would print it as it is.
+ *
+ * @returns takes the app once there is one: its project is known then
+ */
+function endOnFailure(log: Logger): (app: App) => void {
+  let project = "";
+  const on = (what: "uncaughtException" | "unhandledRejection", message: string) => {
+    process.on(what, (error: unknown) => {
+      if (isProjects(error, project, OWN_FOLDER)) {
+        log.error({ at: projectPlace(error, project), error: errorFacts(error) }, message);
+        return;
+      }
+      log.error({ error: errorFacts(error) }, "an error that nobody caught ends the server");
+      process.exit(1);
+    });
+  };
+  on("uncaughtException", "an error of the project was thrown where nobody catches it");
+  on("unhandledRejection", "a promise of the project was rejected and nobody waited for it");
+  return (app) => {
+    project = app.endpoints.folder;
+  };
 }
 
 /** SIGTERM and SIGINT stop in order; a second one at once. */

@@ -7,7 +7,7 @@ export { type JobRequest, Jobs } from "./jobs.ts";
 export type { LoadedEndpoint } from "./load.ts";
 export { LoopWatch } from "./loop-watch.ts";
 export { ENDPOINTS_PREFIX } from "./paths.ts";
-export { projectPlace } from "./place.ts";
+export { isProjects, projectPlace } from "./place.ts";
 export { EndpointRefusal } from "./refusal.ts";
 export { EndpointRegistry, type Match } from "./registry.ts";
 export { findJob, insertJob, joinJob, removeJob, sweepJobs, takeOverCall } from "./store.ts";

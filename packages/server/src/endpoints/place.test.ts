@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { projectPlace } from "./place.ts";
+import { isProjects, projectPlace } from "./place.ts";
 
 const withStack = (...frames: string[]) =>
   Object.assign(new Error("wrong"), { stack: ["Error: wrong", ...frames].join("\n") });
@@ -23,4 +23,23 @@ test("is the innermost one, and the cause's when the error has none", () => {
   const error = Object.assign(withStack("    at c (file:///srv/callboard/c.ts:5:6)"), { cause });
   expect(projectPlace(error, "/srv/project")).toBe("a.ts:1:2");
   expect(projectPlace("no error", "/srv/project")).toBeUndefined();
+});
+
+test.each([
+  [
+    "thrown in the project",
+    "Error: x\n    at f (file:///project/tools/a.ts:1:1)\n    at g (file:///server/src/b.ts:1:1)",
+    true,
+  ],
+  ["thrown in the server", "Error: x\n    at g (file:///server/src/b.ts:1:1)\n    at h (node:net:1:1)", false],
+  ["of a socket", "Error: connect ECONNREFUSED\n    at afterConnect (node:net:1:1)", true],
+  ["without a stack", "", true],
+] as const)("an error that nobody caught, %s, is judged by where it passed", (_, stack, is) => {
+  const error = Object.assign(new Error("x"), { stack });
+  expect(isProjects(error, "/project", "/server")).toBe(is);
+  expect(isProjects(error, "", "/server")).toBe(false);
+});
+
+test("words that were thrown in the place of an error are the project's: the server throws errors", () => {
+  expect(isProjects("words", "/project", "/server")).toBe(true);
 });

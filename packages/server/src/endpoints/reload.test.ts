@@ -170,4 +170,17 @@ describe("a handler that goes wrong", () => {
     expect(line.at).toMatch(/^endpoints\/forgets\.ts:\d+:\d+$/);
     expect(await greet()).toBe("three");
   });
+
+  test.each([
+    ["a file that cannot be written, without a place of its own", 'void writeFile("/nowhere/x", "");', "ENOENT"],
+    ["a reason that is no error", 'void Promise.reject("only words");', "only words"],
+    ["a timer that throws", 'setTimeout(() => { throw new Error("too late"); });', "too late"],
+    ["a socket whose errors nobody hears", "connect(1, '127.0.0.1');", "ECONNREFUSED"],
+  ])("later, by %s: the server goes on", async (_, body, words) => {
+    const imports = 'import { writeFile } from "node:fs/promises"; import { connect } from "node:net";';
+    await put("endpoints/later.ts", endpoint("z.string()", `${body} return "answered";`, imports));
+    expect((await call(server, "later", {})).body).toBe("answered");
+    await eventually(() => output.split("\n").find((line) => line.includes(words) && line.includes("of the project")));
+    expect(await greet()).toBe("three");
+  });
 });
