@@ -180,6 +180,7 @@ describe("endpoints and jobs", () => {
     expect(server.seen[0]?.body).toBe('{"ticket":"E-17"}');
     expect((await call("tickets", '{"limit":3}', "--method", "GET", "--json")).stdout).toBe("[1]\n");
     expect((await call("later", "{}", "--json")).stdout).toBe('{"category":"bug"}\n');
+    expect((await call("/endpoints/triage", "{}", "--json")).stdout).toBe('{"category":"bug"}\n');
     const wrong = await call("triage", "{ticket");
     expect([wrong.code, wrong.stderr]).toEqual([2, "callboard: expected JSON as input; found {ticket\n"]);
   });

@@ -40,6 +40,28 @@ describe("calling an endpoint", () => {
     expect(server.seen[0]?.body.toString()).toBe("");
   });
 
+  test("with GET sends a list as its values under one name, and a date as its text", async () => {
+    const server = await scriptedServer((_, response) => sendJson(response, 200, []));
+    const input = { tag: ["a,b", "c"], since: new Date(0), none: undefined };
+    await createClient({ baseUrl: server.url }).endpoints.call("tickets", input, { method: "GET" });
+    expect(server.seen[0]?.url).toBe("/endpoints/tickets?tag=a%2Cb&tag=c&since=1970-01-01T00%3A00%3A00.000Z");
+  });
+
+  test.each(["tickets/../close", "tickets//close", "tickets/.", "tickets/%2E%2e/close?x=1"])(
+    "never reaches another one by a part like that of %s",
+    async (path) => {
+      const server = await scriptedServer((_, response) => sendJson(response, 200, []));
+      await expect(createClient({ baseUrl: server.url }).endpoints.call(path)).rejects.toThrow(TypeError);
+      expect(server.seen).toEqual([]);
+    },
+  );
+
+  test("may be the one of the folder itself", async () => {
+    const server = await scriptedServer((_, response) => sendJson(response, 200, "index"));
+    expect(await createClient({ baseUrl: server.url }).endpoints.call("")).toBe("index");
+    expect(server.seen[0]?.url).toBe("/endpoints");
+  });
+
   test("is repeated under the same key while the server is away", async () => {
     const server = await scriptedServer((_, response, index) => {
       if (index === 0) sendRefusal(response, 503, "unavailable", { "retry-after": "0" });
@@ -70,6 +92,15 @@ describe("calling an endpoint", () => {
       ["/api/v1/jobs/job_1", "wait=25"],
       ["/api/v1/jobs/job_1", "wait=25"],
     ]);
+  });
+
+  test("that answered with a job has its result, also when the server is away right after", async () => {
+    const server = await scriptedServer((seen, response, index) => {
+      if (seen.method === "POST") sendJson(response, 202, accepted);
+      else if (index < 5) sendRefusal(response, 503, "unavailable", { "retry-after": "0" });
+      else sendJson(response, 200, job("completed", { result: "late" }));
+    });
+    expect(await createClient({ baseUrl: server.url, retries: 0 }).endpoints.call("slow", {})).toBe("late");
   });
 
   test("whose job failed throws what the job failed with", async () => {

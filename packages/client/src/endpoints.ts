@@ -6,7 +6,6 @@ import { CallboardApiError } from "./errors.ts";
 import { type FollowJobOptions, followJob } from "./follow.ts";
 import type { Transport } from "./transport.ts";
 import type { CreateOptions, PreferWait, QueryInput, RequestOptions } from "./types.ts";
-import { queryText } from "./url.ts";
 import { type EndedJob, waitForJob } from "./wait.ts";
 
 export type EndpointCallOptions = CreateOptions & {
@@ -51,8 +50,8 @@ export function endpointCalls(transport: Transport) {
     const { method, path } =
       typeof endpoint === "string" ? { method: options.method ?? "POST", path: endpoint } : endpoint;
     const inQuery = method === "GET" || method === "DELETE";
-    const search = inQuery ? queryText(input as Record<string, unknown> | undefined) : "";
-    const to: Call = { method, path: `/endpoints/${path.replace(/^\/+/, "")}${search}`, idempotent: true };
+    const search = inQuery ? fieldsText(input as Record<string, unknown> | undefined) : "";
+    const to: Call = { method, path: `${pathOf(path)}${search}`, idempotent: true };
     const answer = await transport.send(to, { ...options, body: inQuery ? undefined : input }, async (response) => ({
       isJob: response.status === 202,
       value: await readJson(response),
@@ -61,6 +60,27 @@ export function endpointCalls(transport: Transport) {
     return (await jobResult(transport, (answer.value as JobAccepted).job_id, options.signal)) as Output;
   };
   return { call };
+}
+
+/** @throws TypeError for an empty part, `.` or `..`, as what a person typed may be: they would reach another endpoint */
+function pathOf(path: string): string {
+  const below = path.replace(/^\/+/, "");
+  const [parts = ""] = below.split("?");
+  if (parts === "") return `/endpoints${below}`; // `endpoints/index.ts`
+  if (parts.split("/").every((part) => !/^(?:\.|%2e){0,2}$/i.test(part))) return `/endpoints/${below}`;
+  throw new TypeError(`expected a path below /endpoints with a value in each part; found ${JSON.stringify(path)}`);
+}
+
+/** `?a=1&b=x&b=y`: a list is its values under one name. */
+function fieldsText(fields: Record<string, unknown> = {}): string {
+  const parts = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== undefined && one !== null) parts.append(name, one instanceof Date ? one.toISOString() : String(one));
+    }
+  }
+  const text = parts.toString();
+  return text === "" ? "" : `?${text}`;
 }
 
 export function jobCalls(transport: Transport) {
@@ -96,7 +116,7 @@ export function jobCalls(transport: Transport) {
 async function jobResult(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<unknown> {
   let job: EndedJob;
   try {
-    job = await waitForJob(transport, jobId, signal);
+    job = await waitForJob(transport, jobId, signal, true);
   } catch (error) {
     // Who waits no more wants no more, as with an endpoint that answers at once.
     if (signal?.aborted) await transport.call("jobs.cancel", { params: { job_id: jobId } }).catch(() => undefined);

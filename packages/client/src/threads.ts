@@ -48,7 +48,7 @@ export function threadCalls(transport: Transport) {
       const message = input ?? { type: "user.message" as const, text };
       const body = { ...rest, input: message };
       const created = await call("threads.create", { params: { agent_id: agent }, body, ...options });
-      const run = await waitForRun(transport, (created.run as Run).id, { timeoutMs, signal: options.signal });
+      const run = await waitForRun(transport, (created.run as Run).id, { timeoutMs, signal: options.signal }, true);
       const { thread } = await call("threads.get", byId(created.thread.id, options));
       return { thread, run };
     },

@@ -24,12 +24,14 @@ export type WaitOptions = {
  * The run, once it is completed, failed or canceled. A run that waits for a person's permission has not
  * ended. Once the first answer came, passing failures (a restart of the server) are waited out.
  *
+ * @param known the server has told of the run already: also a first passing failure is waited out
  * @throws CallboardTimeoutError, not_found
  */
 export async function waitForRun(
   transport: Transport,
   runId: string,
   { timeoutMs, signal }: WaitOptions = {},
+  known = false,
 ): Promise<EndedRun> {
   const timeout = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
   const either = [signal, timeout].filter((each) => each !== undefined);
@@ -37,10 +39,14 @@ export async function waitForRun(
   let run: Run | undefined;
   const waitSeconds = timeoutMs === undefined ? WAIT_SECONDS : Math.min(WAIT_SECONDS, timeoutMs / 1000);
   try {
-    return await untilEnded(async () => {
-      run = await transport.call("runs.get", { params: { run_id: runId }, waitSeconds, signal: stop });
-      return run;
-    }, stop);
+    return await untilEnded(
+      async () => {
+        run = await transport.call("runs.get", { params: { run_id: runId }, waitSeconds, signal: stop });
+        return run;
+      },
+      stop,
+      known,
+    );
   } catch (error) {
     if (timeout?.aborted && !signal?.aborted) throw new CallboardTimeoutError(runId, timeoutMs as number, run);
     throw error;
@@ -50,18 +56,24 @@ export async function waitForRun(
 /**
  * The job, once it is completed, failed or canceled. Passing failures are waited out as with runs.
  *
+ * @param known as with runs
  * @throws not_found
  */
-export function waitForJob(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<EndedJob> {
+export function waitForJob(
+  transport: Transport,
+  jobId: string,
+  signal: AbortSignal | undefined,
+  known = false,
+): Promise<EndedJob> {
   const ask = () => transport.call("jobs.get", { params: { job_id: jobId }, waitSeconds: WAIT_SECONDS, signal });
-  return untilEnded(ask, signal);
+  return untilEnded(ask, signal, known);
 }
 
 async function untilEnded<T extends { state: string }>(
   ask: () => Promise<T>,
   stop: AbortSignal | undefined,
+  answered = false,
 ): Promise<Ended<T>> {
-  let answered = false;
   for (let failures = 0; ; ) {
     const askedAtMs = Date.now();
     try {

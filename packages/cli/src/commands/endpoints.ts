@@ -34,14 +34,15 @@ export function addEndpointCommands(program: Command, contextOf: ContextOf): voi
     .action(async (path: string, input: string | undefined, { method }: CallOptions, command: Command) => {
       const { client, json } = contextOf(command);
       const value = parseInput(input === "-" ? await text(process.stdin) : input);
-      const answer = await client.endpoints.call(path, value, { method });
+      const below = path.replace(/^\/endpoints(?=\/|$)/, ""); // as `list` shows it
+      const answer = await client.endpoints.call(below, value, { method });
       if (json) printJson(answer);
       else write(`${JSON.stringify(answer, null, 2)}\n`);
     });
 }
 
 const pathOf = (parts: DescribedEndpoint["parts"]): string =>
-  `/endpoints/${parts.map((part) => ("literal" in part ? part.literal : `{${part.param}}`)).join("/")}`;
+  ["/endpoints", ...parts.map((part) => ("literal" in part ? part.literal : `{${part.param}}`))].join("/");
 
 function parseInput(input: string | undefined): unknown {
   if (input === undefined) return undefined;
