@@ -59,6 +59,15 @@ describe("start and wait", () => {
     expect(refusal(await client.post(`${other.path}/runs`, body))).toBe("404 not_found");
   });
 
+  test.each(["Wait=20", 'wait="20"', "wait = 20", "respond-async, wait=20", "return=minimal; wait=20"])(
+    "Prefer: %s waits",
+    async (prefer) => {
+      const own = await target.agent(() => say("waited for"));
+      const answer = await target.client.post(`${own.path}/runs`, { input: message("a") }, { headers: { prefer } });
+      expect(ok(answer).state).toBe("completed");
+    },
+  );
+
   test.each(["wait", "wait=", "wait=soon", "wait=-1", "return=minimal"])("Prefer: %s is ignored", async (prefer) => {
     const hold = gate();
     const own = await target.agent(() => ({ steps: [{ until: hold.opened }] }));

@@ -9,7 +9,7 @@ const MAX_WAIT_SECONDS = 60;
 
 /** Seconds from the header, 0 without it. */
 export function waitSeconds(prefer: string | string[] | undefined): number {
-  const seconds = /(?:^|[,;\s])wait=(\d{1,5})(?:$|[,;\s])/.exec(String(prefer ?? ""))?.[1];
+  const seconds = /(?:^|[,;\s])wait\s*=\s*("?)(\d{1,5})\1(?:$|[,;\s])/i.exec(String(prefer ?? ""))?.[2];
   return seconds === undefined ? 0 : Math.min(MAX_WAIT_SECONDS, Number(seconds));
 }
 
