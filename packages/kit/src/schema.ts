@@ -13,6 +13,7 @@ export type SchemaResult<Output> =
   | { readonly issues: ReadonlyArray<SchemaIssue> };
 
 export type JsonSchema = { [key: string]: unknown };
+type JsonSchemaOptions = { readonly target: string; readonly libraryOptions?: Record<string, unknown> | undefined };
 
 export type StandardSchema<Input = unknown, Output = Input> = {
   readonly "~standard": {
@@ -21,8 +22,8 @@ export type StandardSchema<Input = unknown, Output = Input> = {
     readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
     readonly types?: { readonly input: Input; readonly output: Output } | undefined;
     readonly jsonSchema?: {
-      readonly input: (options: { readonly target: string }) => JsonSchema;
-      readonly output: (options: { readonly target: string }) => JsonSchema;
+      readonly input: (options: JsonSchemaOptions) => JsonSchema;
+      readonly output: (options: JsonSchemaOptions) => JsonSchema;
     };
   };
 };

@@ -13,7 +13,7 @@ export type DescribedEndpoint = {
   document: unknown;
 };
 
-type Parameter = { name: string; in: string; required?: boolean; schema?: unknown };
+type Parameter = { name: string; in: string; required?: boolean; schema?: unknown; explode?: boolean };
 type Content = { content?: { "application/json"?: { schema?: unknown } } };
 type Operation = {
   operationId?: string;
@@ -56,8 +56,10 @@ function toPart(text: string): DescribedEndpoint["parts"][number] {
   return param === undefined ? { literal: text } : { param };
 }
 
-function querySchema(parameters: readonly Parameter[]): object {
+function querySchema(parameters: readonly Parameter[]): unknown {
   const inQuery = parameters.filter((parameter) => parameter.in === "query");
+  const whole = inQuery.find(({ explode }) => explode === true);
+  if (whole !== undefined) return whole.schema;
   return {
     type: "object",
     properties: Object.fromEntries(inQuery.map(({ name, schema = true }) => [name, schema])),

@@ -31,6 +31,13 @@ const endpoints = {
     output: z.object({ id: z.string(), verbose: z.string().nullable() }),
     handle: ({ input, params }) => ({ id: params.id as string, verbose: input.verbose ?? null }),
   }),
+  search: defineEndpoint({
+    method: "GET",
+    mode: "sync",
+    input: z.object({ since: z.coerce.date(), tag: z.array(z.string()).optional() }),
+    output: z.object({ since: z.date(), tags: z.number() }),
+    handle: ({ input }) => ({ since: input.since, tags: input.tag?.length ?? 0 }),
+  }),
   later: defineEndpoint({
     method: "POST",
     mode: "polling",
@@ -136,6 +143,8 @@ export async function fromAnywhere(client: ReturnType<typeof createClient>) {
   const label: string | undefined = sorted.tree?.label;
   const { id } = await client.endpoints.call(endpoints["tickets/[id]"]({ id: "a/b c" }), { verbose: "yes" });
   const { doubled } = await client.endpoints.call(endpoints.later, { n: 2 });
+  const found = await client.endpoints.call(endpoints.search, { since: "1970-01-01", tag: ["a", "b"] });
+  const since: string = found.since;
   return { product, label, id, doubled };
 }
 `;
@@ -186,6 +195,10 @@ client.endpoints.call(endpoints.later, { n: 2 }).then(({ halved }) => halved);
       verbose: "x",
     });
     expect(await client.endpoints.call(all.later, { n: 21 })).toEqual({ doubled: 42 });
+    expect(await client.endpoints.call(all.search, { since: "1970-01-01", tag: ["a", "b"] })).toEqual({
+      since: "1970-01-01T00:00:00.000Z",
+      tags: 2,
+    });
   });
 
   test("is the same text for the same server, and names live agents only", async () => {

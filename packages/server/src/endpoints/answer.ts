@@ -46,12 +46,16 @@ function nameOfStrange(value: unknown): string | undefined {
   if (typeof value === "function" || typeof value === "symbol") return typeof value;
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
   const isStrange =
+    value instanceof Promise || // an await was forgotten
     value instanceof Response ||
+    value instanceof Blob ||
+    value instanceof RegExp ||
     value instanceof Error ||
     value instanceof Map ||
     value instanceof Set ||
     value instanceof ReadableStream ||
     value instanceof ArrayBuffer ||
+    value instanceof SharedArrayBuffer ||
     ArrayBuffer.isView(value) ||
     Symbol.asyncIterator in value ||
     Symbol.iterator in value;

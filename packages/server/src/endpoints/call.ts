@@ -21,9 +21,18 @@ import { projectPlace } from "./place.ts";
 import { EndpointRefusal, toRefusal } from "./refusal.ts";
 import { StatusRelay, toStatus } from "./relay.ts";
 
-/** @throws invalid_request with the paths of the wrong fields */
+/**
+ * @param value undefined for no body, which stands for an empty object where the schema does not take nothing
+ * @throws invalid_request with the paths of the wrong fields
+ */
 export async function checkInput(endpoint: LoadedEndpoint, value: unknown): Promise<unknown> {
-  const result = await endpoint.definition.input["~standard"].validate(value);
+  const { validate } = endpoint.definition.input["~standard"];
+  let result = await validate(value);
+  if (value === undefined && result.issues !== undefined) {
+    const ofNone = await validate({});
+    // Another kind of schema would speak of an object that nobody sent.
+    if (ofNone.issues?.every((issue) => issuePath(issue) !== "") ?? true) result = ofNone;
+  }
   if (result.issues === undefined) return result.value;
   throw invalidRequest(result.issues.slice(0, 20).flatMap(toFields));
 }

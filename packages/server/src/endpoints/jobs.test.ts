@@ -160,6 +160,18 @@ describe("a repeat of the same request", () => {
     expect((await call(server, "gated", { text: "same", note: "n" })).body.job_id).not.toBe(first.body.job_id);
   });
 
+  test("in another language is another request", async () => {
+    const ask = (headers: Record<string, string>) => call(server, "gated", { text: "which" }, { headers });
+    const [any, german, again] = [
+      await ask({}),
+      await ask({ "accept-language": "de" }),
+      await ask({ "accept-language": "de" }),
+    ];
+    expect(german.body.job_id).not.toBe(any.body.job_id);
+    expect(again.body.job_id).toBe(german.body.job_id);
+    gate.resolve();
+  });
+
   test("of several at once is one job", async () => {
     const answers = await Promise.all(Array.from({ length: 12 }, () => call(server, "gated", { text: "together" })));
     expect(new Set(answers.map(({ body }) => body.job_id)).size).toBe(1);

@@ -27,6 +27,7 @@ describe("a file's path", () => {
     ["triage", "/endpoints/triage", "/endpoints/triage", {}],
     ["tickets/[id]/close", "/endpoints/tickets/{id}/close", "/endpoints/tickets/t%2F7/close", { id: "t/7" }],
     ["tickets/index", "/endpoints/tickets", "/endpoints/tickets", {}],
+    ["index", "/endpoints", "/endpoints", {}],
     ["[a]/[b]", "/endpoints/{a}/{b}", "/endpoints/x/y", { a: "x", b: "y" }],
   ])("%s is %s", (name, template, path, params) => {
     const pattern = toPattern(name);

@@ -1,7 +1,8 @@
 /** The endpoints of a project: `endpoints/**` with one default export each. Trusted code, like any server code. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { AgentFile, Endpoint, EndpointDefinition, JsonSchema, StandardSchema } from "@callboard/kit";
+import type { AgentFile, Endpoint, EndpointDefinition, JsonSchema } from "@callboard/kit";
+import { describedSchema, listsIn } from "./described.ts";
 import { compare, type Pattern, toPattern, toTemplate } from "./paths.ts";
 import type { Importer } from "./versions.ts";
 
@@ -24,6 +25,8 @@ export type LoadedEndpoint = {
   /** For the API's description; absent when nobody can make it. */
   readonly inputSchema: JsonSchema | undefined;
   readonly outputSchema: JsonSchema | undefined;
+  /** Fields of the input that are lists: in a query they may be given more than once. */
+  readonly lists: ReadonlySet<string>;
 };
 
 export type Loaded = {
@@ -72,6 +75,7 @@ function toEndpoint(name: string, file: string, module: { default?: Endpoint }):
     requireMs("abandonAfterMs", abandonAfterMs, MIN_ABANDON_MS);
   }
   const pattern = toPattern(name);
+  const inputSchema = definition.inputJsonSchema ?? describedSchema(input, "input");
   return {
     name,
     file,
@@ -80,25 +84,15 @@ function toEndpoint(name: string, file: string, module: { default?: Endpoint }):
     definition,
     timeoutMs,
     asJob,
-    inputSchema: definition.inputJsonSchema ?? shown(input, "input"),
-    outputSchema: definition.outputJsonSchema ?? shown(output, "output"),
+    inputSchema,
+    outputSchema: definition.outputJsonSchema ?? describedSchema(output, "output"),
+    lists: listsIn(inputSchema),
   };
 }
 
 function requireMs(field: string, ms: number, least: number): void {
   if (Number.isInteger(ms) && ms >= least && ms <= MAX_TIMEOUT_MS) return;
   throw new Error(`${field} is ${ms}; expected whole milliseconds from ${least} to ${MAX_TIMEOUT_MS}`);
-}
-
-function shown(schema: StandardSchema, side: "input" | "output"): JsonSchema | undefined {
-  try {
-    const made = schema["~standard"].jsonSchema?.[side]({ target: "draft-2020-12" });
-    if (made === undefined) return undefined;
-    const { $schema: _, ...own } = made;
-    return own;
-  } catch {
-    return undefined; // a date, for instance, has no JSON Schema; the endpoint works without one
-  }
 }
 
 async function agentSlugs(folder: string, importer: Importer): Promise<ReadonlyMap<AgentFile, string>> {

@@ -48,7 +48,7 @@ export function compare(a: Pattern, b: Pattern): number {
 
 /** The parameters' values, or undefined when the path is another one. @param path of a URL, still encoded */
 export function matchPath({ parts }: Pattern, path: string): Record<string, string> | undefined {
-  const given = path.slice(ENDPOINTS_PREFIX.length + 1).split("/");
+  const given = path === ENDPOINTS_PREFIX ? [] : path.slice(ENDPOINTS_PREFIX.length + 1).split("/");
   if (given.length !== parts.length) return undefined;
   const params: Record<string, string> = {};
   for (const [i, part] of parts.entries()) {

@@ -24,6 +24,8 @@ const strange: Record<string, () => unknown> = {
   generator: () => (async function* () {})(),
   function: () => () => "text",
   "nested-function": () => ({ list: [{ deed: () => {} }] }),
+  promise: () => ({ soon: Promise.resolve("an await was forgotten") }),
+  blob: () => new Blob(["text"]),
   "nested-response": () => ({ body: new Response("hello") }),
   map: () => ({ counts: new Map([["a", 1]]) }),
   buffer: () => Buffer.from("text"),

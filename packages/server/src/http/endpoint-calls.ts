@@ -154,12 +154,12 @@ class EndpointCall {
     const startedMs = performance.now();
     let caller = await this.#deps.gate.enter(this.#incoming);
     this.#caller = caller;
-    if (method !== definition.method) {
+    if (method !== definition.method && !(method === "HEAD" && definition.method === "GET")) {
       this.#outgoing.setHeader("allow", definition.method);
       throw new CallboardError("method_not_allowed", `this path takes ${definition.method}`);
     }
     callEndpoint(caller, name, definition.access);
-    const request = await readRequest(this.#incoming, this.#params);
+    const request = await readRequest(this.#incoming, this.#params, this.#endpoint.lists);
     caller = await callerAfter(this.#deps.world.authenticator, caller, startedMs);
     callEndpoint(caller, name, definition.access);
     const input = await checkInput(this.#endpoint, request.input);
@@ -315,7 +315,7 @@ class EndpointCall {
   ): Promise<{ job: JobAccepted; row: JobRow | undefined; isNew: boolean; replayed: boolean } | undefined> {
     const { world, jobs } = this.#deps;
     const hash = createHash("sha256").update(
-      JSON.stringify(sorted([request.path, request.query, request.input ?? null])),
+      JSON.stringify(sorted([request.path, request.query, request.input ?? null, languageOf(request)])),
     );
     const asked = {
       id: toUuid(newId("job")),
@@ -412,6 +412,12 @@ function toKept(outcome: Outcome): { status: number; text: string } | undefined 
   return refusal.status >= 500 || refusal.status === 429
     ? undefined
     : { status: refusal.status, text: JSON.stringify(refusal) };
+}
+
+/** The one header that asks for another answer to the same question; `*` is what some clients send for none. */
+function languageOf({ headers }: CallRequest): string | null {
+  const language = headers["accept-language"];
+  return language === undefined || language === "*" ? null : language;
 }
 
 /** The same value for objects whose keys come in another order. */

@@ -8,15 +8,23 @@ import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
 /** Headers that carry secrets: a handler knows its caller without them. */
 const SECRET_HEADERS = new Set(["authorization", "proxy-authorization", "cookie", "x-csrf-token"]);
 
-/** @throws unsupported_media_type, body_too_large, bad_json, invalid_request */
-export async function readRequest(incoming: IncomingMessage, params: Record<string, string>): Promise<CallRequest> {
-  const { url = "", headers, method } = incoming;
+/**
+ * @param lists fields that a query may give more than once
+ * @throws unsupported_media_type, body_too_large, bad_json, invalid_request
+ */
+export async function readRequest(
+  incoming: IncomingMessage,
+  params: Record<string, string>,
+  lists: ReadonlySet<string>,
+): Promise<CallRequest> {
+  const { url = "", headers, method = "" } = incoming;
   const mark = url.indexOf("?");
   const path = mark < 0 ? url : url.slice(0, mark);
   const query = mark < 0 ? "" : url.slice(mark);
-  const fields = queryFields(query);
+  const inQuery = ["GET", "HEAD", "DELETE"].includes(method);
+  const fields = queryFields(query, inQuery ? lists : new Set());
   requireStorable({ ...fields, ...params });
-  const input = method === "GET" || method === "DELETE" ? fields : await readInput(incoming);
+  const input = inQuery ? fields : await readInput(incoming);
   const given: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || SECRET_HEADERS.has(name)) continue;
@@ -39,11 +47,14 @@ const isJson = (type: string): boolean => /^application\/(?:[\w.+-]+\+)?json\b/i
 const unsupported = (found: string) =>
   new CallboardError("unsupported_media_type", `content-type is ${found}; expected application/json`);
 
-function queryFields(query: string): Record<string, string> {
-  const fields: Record<string, string> = {};
-  for (const [name, value] of new URLSearchParams(query)) {
-    if (Object.hasOwn(fields, name)) throw invalidRequest([{ path: name, message: "given more than once" }]);
-    fields[name] = value;
+function queryFields(query: string, lists: ReadonlySet<string>): Record<string, string | string[]> {
+  const fields: Record<string, string | string[]> = {};
+  const given = new URLSearchParams(query);
+  for (const name of new Set(given.keys())) {
+    const values = given.getAll(name);
+    if (lists.has(name)) fields[name] = values;
+    else if (values.length > 1) throw invalidRequest([{ path: name, message: "given more than once" }]);
+    else fields[name] = values[0] as string;
   }
   return fields;
 }

@@ -27,8 +27,16 @@ export type Operation = {
   summary: string;
   tags: string[];
   security?: unknown[];
-  parameters: Array<{ name: string; in: string; required: boolean; schema: Schema; description?: string }>;
-  requestBody?: { required: true; content: Record<string, { schema: Schema }> };
+  parameters: Array<{
+    name: string;
+    in: string;
+    required: boolean;
+    schema: Schema;
+    description?: string;
+    style?: "form";
+    explode?: true;
+  }>;
+  requestBody?: { required: boolean; content: Record<string, { schema: Schema }> };
   responses: Record<
     string,
     {
@@ -142,27 +150,34 @@ function toEndpointOperation(endpoint: LoadedEndpoint): Operation {
   const hasBody = method !== "GET" && method !== "DELETE";
   const description = "Repeats with the same key get the stored answer.";
   const schema = { type: "string", maxLength: 255 };
-  const result = { description: "The job's `result` on `completed`.", schema: outputSchema };
+  const at = ["paths", template, method.toLowerCase()];
+  const json = ["content", "application/json", "schema"];
+  const inPath = pathParameters(template);
+  const body = placed(inputSchema, [...at, "requestBody", ...json]);
+  const answer = placed(outputSchema, [...at, "responses", "200", ...json]);
+  const result = placed(outputSchema, [...at, "responses", "202", "x-job-result", "schema"]);
   return {
     operationId: `endpoints.${name}`,
     summary: definition.summary ?? `Endpoint ${name}.`,
     tags: ["endpoints"],
     parameters: [
-      ...pathParameters(template),
-      ...(hasBody ? [] : queryParameters(inputSchema)),
+      ...inPath,
+      ...(hasBody ? [] : endpointQuery(inputSchema, [...at, "parameters"], inPath.length)),
       { name: "Idempotency-Key", in: "header", required: false, schema, description },
     ],
-    ...(hasBody ? { requestBody: { required: true, content: { "application/json": { schema: inputSchema } } } } : {}),
+    ...(hasBody
+      ? { requestBody: { required: !takesNothing(inputSchema), content: { "application/json": { schema: body } } } }
+      : {}),
     responses: {
       ...(mode === "sync"
-        ? { 200: { description: "The answer.", content: { "application/json": { schema: outputSchema } } } }
+        ? { 200: { description: "The answer.", content: { "application/json": { schema: answer } } } }
         : {}),
       ...(endpoint.asJob
         ? {
             202: {
               description: "A job; `Location` has its address.",
               content: { "application/json": { schema: job } },
-              "x-job-result": result,
+              "x-job-result": { description: "The job's `result` on `completed`.", schema: result },
             },
           }
         : {}),
@@ -173,6 +188,51 @@ function toEndpointOperation(endpoint: LoadedEndpoint): Operation {
     },
   };
 }
+
+/** No body stands for an empty object. */
+const takesNothing = ({ type, required = [] }: Schema): boolean =>
+  type === "object" && (required as string[]).length === 0;
+
+/** Field by field; an input that is no plain object stands for all fields at once. */
+function endpointQuery(input: Schema, at: string[], before: number): Operation["parameters"] {
+  const { $defs } = input;
+  if (input.properties === undefined) {
+    const description = "The fields of the endpoint's input.";
+    const isKnown = Object.keys(input).length > 0;
+    const schema = isKnown
+      ? placed(input, [...at, String(before), "schema"])
+      : { type: "object", additionalProperties: true };
+    return [{ name: "input", in: "query", required: false, schema, description, style: "form", explode: true }];
+  }
+  return queryParameters(input).map((parameter, i) => {
+    const whole = $defs === undefined ? parameter.schema : { ...parameter.schema, $defs };
+    return { ...parameter, schema: placed(whole, [...at, String(before + i), "schema"]) };
+  });
+}
+
+/**
+ * A schema for a place in the document: its references count from the document's root there, not from its own.
+ *
+ * @param at the names on the way from the document's root
+ */
+function placed(schema: Schema, at: readonly string[]): Schema {
+  const pointer = at.map((name) => `/${encodeURIComponent(name.replaceAll("~", "~0").replaceAll("/", "~1"))}`).join("");
+  const move = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(move);
+    if (value === null || typeof value !== "object" || "$id" in value) return value; // references to a root of its own
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => {
+        if (key === "$ref" && typeof item === "string" && item.startsWith("#"))
+          return [key, `#${pointer}${item.slice(1)}`];
+        return [key, VALUES.has(key) ? item : move(item)];
+      }),
+    );
+  };
+  return move(schema) as Schema;
+}
+
+/** Keywords whose values are no schemas. */
+const VALUES: ReadonlySet<string> = new Set(["const", "default", "enum", "examples"]);
 
 const pathParameters = (path: string): Operation["parameters"] =>
   [...path.matchAll(/\{(\w+)\}/g)].map(([, param]) => ({
