@@ -13,6 +13,7 @@ import {
   applyAgents,
   applyDocuments,
   applyModels,
+  type CollectionPlan,
   type Credentials,
   createOwner,
   loadAgents,
@@ -25,16 +26,25 @@ import { SecretKeys } from "./secrets/index.ts";
 import { Database, migrate, startPostgres, Wakes } from "./storage/index.ts";
 
 export { type AuditedOrganization, auditHeads, auditVerify, rotateKeys } from "./operator.ts";
-/** Agents in files, for the command line. */
+/** Agents and documents in files, for the command line. */
 export {
   type AgentInFile,
   type AgentPlan,
   type AgentUpdate,
+  accessFor,
+  type CollectionInFiles,
+  type CollectionPlan,
+  type DocumentInFile,
+  type DocumentPlan,
   type FoundAgent,
+  type FoundCollection,
   loadAgents,
+  loadDocuments,
   planAgents,
+  planCollections,
   publishAll,
   withoutFile,
+  writes,
 } from "./project/index.ts";
 export type { Rotation } from "./secrets/index.ts";
 
@@ -184,10 +194,18 @@ async function prepare(app: App, config: Config, baseUrl: string, log: Logger): 
   await applyModels(app, caller, config.models);
   const files = config.project === null ? [] : await applicable(app, await loadAgents(config.project), log);
   const agents = await applyAgents(app, caller, files);
-  if (config.project !== null) await applyDocuments(app, caller, await loadDocuments(config.project));
+  if (config.project !== null) warn(await applyDocuments(app, caller, await loadDocuments(config.project)), log);
   const credentials = { ...local.credentials, agents };
   await writeCredentials(config.dataDir, credentials);
   greet(credentials, config, local.fresh, app.endpoints.list());
+}
+
+function warn(collections: readonly CollectionPlan[], log: Logger): void {
+  for (const { slug, file, language } of collections) {
+    if (language === undefined) continue;
+    const facts = { collection: slug, language, in_file: file.language };
+    log.warn(facts, "a collection keeps its language: delete it to give it another one");
+  }
 }
 
 /** Without the agents whose tools a server elsewhere would have and did not tell: they stay as they were. */

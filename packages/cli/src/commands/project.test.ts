@@ -104,6 +104,7 @@ test("--json gives the plan and what was done as one line", async () => {
     changed: false,
     agents: [{ slug: "greeter", action: "none" }],
     without_file: [],
+    collections: [],
   });
 });
 
@@ -139,6 +140,116 @@ describe("an agent without a file", () => {
     expect(stdout).toContain("- used: unpublish; it has threads, so it is not deleted\n");
     expect(await client.agents.get("used")).toMatchObject({ live_version: null });
     expect(await run("plan", "--prune")).toMatchObject({ code: 0 });
+  });
+});
+
+describe("documents in files", () => {
+  const collection = (more: object = {}) => JSON.stringify({ name: "Handbook", language: "english", ...more });
+  const project = {
+    "agents/greeter.ts": agentText({ name: "Greeter" }),
+    "documents/handbook/collection.json": collection({ groups: ["desk"] }),
+    "documents/handbook/refunds.md": "# Refunds\n\nTen days.\n",
+    "documents/handbook/tills.txt": "Tills.",
+  };
+  const names = async (client: CallboardClient) =>
+    (await client.documents.list("handbook")).data.map(({ name }) => name).sort();
+
+  test("are planned and applied with the agents, and after that there is nothing to do", async () => {
+    const { run, client } = await desk(project);
+    const plan = await run("plan");
+    expect(plan).toMatchObject({ code: 4, stderr: "" });
+    expect(plan.stdout).toContain(`+ documents/handbook: create
+    name  "Handbook"
+    language  "english"
+    groups
+      + "desk"
+    makes the group desk, without members
+    + refunds.md  21 bytes
+    + tills.txt  6 bytes
+
+Plan: 1 to create.
+Documents: 2 to add.
+`);
+    expect((await client.collections.list()).data).toEqual([]);
+    expect(await run("apply")).toMatchObject({
+      code: 0,
+      stdout: `${plan.stdout}created group desk
+created documents/handbook
+created documents/handbook/refunds.md
+created documents/handbook/tills.txt
+created greeter
+published greeter: version 1
+`,
+    });
+    expect(await names(client)).toEqual(["refunds.md", "tills.txt"]);
+    const [group] = (await client.groups.list()).data;
+    expect(await client.collections.getAccess("handbook")).toMatchObject({ organization: false, groups: [group?.id] });
+    const again = { code: 0, stdout: "Plan: 1 unchanged.\nDocuments: 2 unchanged.\n", stderr: "" };
+    expect(await run("plan")).toEqual(again);
+    expect(await run("apply")).toEqual(again);
+  });
+
+  test("that changed are replaced, and what was made elsewhere stays until somebody asks", async () => {
+    const { run, client, folder } = await desk(project);
+    await run("apply");
+    await client.documents.add("handbook", { name: "elsewhere.md", text: "Made by hand." });
+    const before = (await client.documents.list("handbook")).data.find(({ name }) => name === "refunds.md");
+    await put(folder, "documents/handbook/refunds.md", "# Card refunds\n\nFive days.\n");
+    await put(folder, "documents/handbook/collection.json", collection({ organization: true }));
+    const { stdout } = await run("apply");
+    expect(stdout).toContain(`~ documents/handbook
+    groups
+      - "desk"
+    organization  false → true
+    ~ refunds.md  21 → 27 bytes, title "Refunds" → "Card refunds"
+
+Plan: 1 unchanged.
+Documents: 1 to replace, 1 unchanged.
+Without a file, and left alone without --prune-documents: handbook/elsewhere.md.
+changed documents/handbook
+changed documents/handbook/refunds.md
+`);
+    expect(await client.documents.get(before?.id ?? "")).toMatchObject({ title: "Card refunds", revision: "2" });
+    expect(await run("apply", "--prune-documents")).toMatchObject({
+      code: 2,
+      stderr: "callboard: expected --yes, because this takes away documents/handbook/elsewhere.md\n",
+    });
+    expect(await run("apply", "--prune-documents", "--yes")).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("deleted documents/handbook/elsewhere.md\n"),
+    });
+    expect(await names(client)).toEqual(["refunds.md", "tills.txt"]);
+  });
+
+  test("are one line of JSON, and left alone with --no-documents", async () => {
+    const { run, client } = await desk(project);
+    expect(JSON.parse((await run("plan", "--json")).stdout).collections).toEqual([
+      {
+        slug: "handbook",
+        action: "create",
+        changes: [],
+        creates_groups: ["desk"],
+        documents: [
+          { name: "refunds.md", action: "add" },
+          { name: "tills.txt", action: "add" },
+        ],
+        without_file: [],
+      },
+    ]);
+    expect(await run("apply", "--no-documents")).toMatchObject({ code: 0 });
+    expect((await client.collections.list()).data).toEqual([]);
+  });
+
+  test("that nobody can read stop it before anything is written, all by name", async () => {
+    const { run, slugs } = await desk({
+      ...project,
+      "documents/handbook/scan.pdf": "%PDF-1.4 nothing",
+      "documents/broken/collection.json": "{",
+    });
+    const { code, stderr } = await run("apply");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/documents could not be loaded:\n.*documents\/broken.*\n.*scan\.pdf/);
+    expect(await slugs()).toEqual([]);
   });
 });
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { isDeepStrictEqual } from "node:util";
-import type { FoundAgent } from "@callboard/server";
+import type { CollectionPlan, FoundAgent } from "@callboard/server";
 import type { Command } from "commander";
 import { agentSource } from "../code/agent-source.ts";
 import { typedHelpers } from "../code/typed-helpers.ts";
@@ -11,45 +11,49 @@ import { exitCode, UsageError } from "../errors.ts";
 import { plain, printJson, write } from "../output.ts";
 import { applyPlans, type Done } from "../project/apply.ts";
 import { describePlan, summarize } from "../project/describe.ts";
+import { describeCollection, summarizeCollections } from "../project/describe-documents.ts";
 import { describeServer } from "../project/described.ts";
+import { applyCollections, findDocuments } from "../project/documents.ts";
 import { findAgents, findWithThreads, withLive } from "../project/found.ts";
-import { inProject, loadFiles, type ProjectOptions, projectFolder } from "../project/load.ts";
+import { inProject, loadCollections, loadFiles, type ProjectOptions, projectFolder } from "../project/load.ts";
 import { toJson } from "../project/plan-json.ts";
 import { readIfThere, type Saved, save } from "../source-file.ts";
 
-type PlanOptions = ProjectOptions & { prune?: boolean };
+/** `documents` is false for `--no-documents`. */
+type PlanOptions = ProjectOptions & { prune?: boolean; pruneDocuments?: boolean; documents: boolean };
 type ApplyOptions = PlanOptions & { yes?: boolean };
 type ExportOptions = ProjectOptions & { out?: string; draft?: boolean; force?: boolean };
 type GenerateOptions = ProjectOptions & { out?: string; check?: boolean };
 type Plan = Awaited<ReturnType<typeof makePlan>>;
 
 export function addProjectCommands(program: Command, contextOf: ContextOf, env: NodeJS.ProcessEnv): void {
-  inProject(program.command("plan"))
+  inPlan(program.command("plan"))
     .description("show what `apply` would change; exit code 4 when it is something")
-    .option("--prune", "also take away agents that have no file")
     .action(async (options: PlanOptions, command: Command) => {
       const context = contextOf(command);
-      const plan = await makePlan(context, projectFolder(options, env), options.prune === true);
-      if (context.json) printJson(toJson(plan.plans, plan.left));
+      const plan = await makePlan(context, projectFolder(options, env), options);
+      if (context.json) printJson(toJson(plan.plans, plan.left, plan.collections));
       else printPlan(plan);
       if (hasChanges(plan)) process.exitCode = exitCode.changes;
     });
 
-  inProject(program.command("apply"))
-    .description("make the server's agents what the files in agents/ say, and publish what changed")
-    .option("--prune", "also delete agents that have no file, or unpublish them when they have threads")
-    .option("--yes", "do not ask before agents are taken away")
+  inPlan(program.command("apply"))
+    .description("make the server's agents and documents what the files say, and publish what changed")
+    .option("--yes", "do not ask before something is taken away")
     .action(async (options: ApplyOptions, command: Command) => {
       const context = contextOf(command);
-      const plan = await makePlan(context, projectFolder(options, env), options.prune === true);
+      const plan = await makePlan(context, projectFolder(options, env), options);
       if (!context.json) printPlan(plan);
       if (options.yes !== true && !(await confirmed(plan, context.json))) return;
       const done: Done[] = [];
-      await applyPlans(context.client, plan.plans, (one) => {
+      const tell = (one: Done) => {
         done.push(one);
-        if (!context.json) write(`${one.did} ${one.slug}${one.note === undefined ? "" : `: ${one.note}`}\n`);
-      });
-      if (context.json) printJson({ ...toJson(plan.plans, plan.left), done });
+        if (!context.json) write(`${one.did} ${plain(one.slug)}${one.note === undefined ? "" : `: ${one.note}`}\n`);
+      };
+      // Before the agents, which are live as soon as they are published.
+      if (plan.documents !== undefined) await applyCollections(context.client, plan.collections, plan.documents, tell);
+      await applyPlans(context.client, plan.plans, tell);
+      if (context.json) printJson({ ...toJson(plan.plans, plan.left, plan.collections), done });
     });
 
   inProject(program.command("export <agent>"))
@@ -82,6 +86,12 @@ export function addProjectCommands(program: Command, contextOf: ContextOf, env: 
     });
 }
 
+const inPlan = (command: Command): Command =>
+  inProject(command)
+    .option("--prune", "also delete agents that have no file, or unpublish them when they have threads")
+    .option("--prune-documents", "also delete documents that have no file, in collections that have a folder")
+    .option("--no-documents", "agents alone");
+
 function exportOf({ agent, live }: FoundAgent, draft: boolean): string {
   const config = draft ? agent.draft : (live ?? agent.draft);
   if (!draft && live !== null && !isDeepStrictEqual(live, agent.draft)) {
@@ -96,31 +106,47 @@ function report(saved: Saved, json: boolean): void {
   else write(`${saved.outcome} ${saved.file}\n`);
 }
 
-async function makePlan({ client }: Context, folder: string, prune: boolean) {
+async function makePlan({ client }: Context, folder: string, options: PlanOptions) {
+  const { prune = false, pruneDocuments = false } = options;
   const files = await loadFiles(folder);
-  const { planAgents, withoutFile } = await import("@callboard/server");
+  const folders = options.documents ? await loadCollections(folder) : [];
+  const { planAgents, planCollections, withoutFile } = await import("@callboard/server");
   const found = await findAgents(client);
   const left = withoutFile(files, found);
   const withThreads = prune ? await findWithThreads(client, left) : new Set<string>();
-  return { plans: planAgents(files, found, { prune, withThreads }), left: prune ? [] : left };
+  // A project without documents asks for none: its token need not be allowed to.
+  const documents = folders.length === 0 ? undefined : await findDocuments(client, folders);
+  const collections: CollectionPlan[] =
+    documents === undefined
+      ? []
+      : planCollections(folders, documents.collections, documents.groups, { prune: pruneDocuments });
+  const plans = planAgents(files, found, { prune, withThreads });
+  return { plans, left: prune ? [] : left, collections, documents };
 }
 
-const hasChanges = ({ plans }: Plan): boolean => plans.some(({ action }) => action !== "none");
+const hasChanges = ({ plans, collections }: Plan): boolean =>
+  [...plans, ...collections].some(({ action }) => action !== "none");
 
-function printPlan({ plans, left }: Plan): void {
-  for (const plan of plans) {
-    const lines = describePlan(plan);
+function printPlan({ plans, left, collections }: Plan): void {
+  for (const lines of [...plans.map(describePlan), ...collections.map(describeCollection)]) {
     if (lines.length > 0) write(`${lines.join("\n")}\n\n`);
   }
   write(`${summarize(plans)}\n`);
+  if (collections.length > 0) write(`${summarizeCollections(collections)}\n`);
   if (left.length > 0) write(`Without a file, and left alone without --prune: ${slugs(left)}.\n`);
+  const stay = collections.flatMap((one) => one.left.map((name) => `${one.slug}/${name}`));
+  if (stay.length > 0) write(`Without a file, and left alone without --prune-documents: ${plain(stay.join(", "))}.\n`);
 }
 
 const slugs = (agents: readonly FoundAgent[]): string => agents.map(({ agent }) => plain(agent.slug)).join(", ");
 
-/** Asks a person, if agents are to be taken away. @throws UsageError when there is nobody to ask */
-async function confirmed({ plans }: Plan, json: boolean): Promise<boolean> {
-  const gone = plans.filter(({ action }) => action === "delete" || action === "unpublish").map(({ slug }) => slug);
+/** Asks a person, if something is to be taken away. @throws UsageError when there is nobody to ask */
+async function confirmed({ plans, collections }: Plan, json: boolean): Promise<boolean> {
+  const agents = plans.filter(({ action }) => action === "delete" || action === "unpublish").map(({ slug }) => slug);
+  const documents = collections.flatMap((one) =>
+    one.documents.flatMap(({ action, name }) => (action === "delete" ? [plain(`documents/${one.slug}/${name}`)] : [])),
+  );
+  const gone = [...agents, ...documents];
   if (gone.length === 0) return true;
   if (json || !process.stdin.isTTY) throw new UsageError(`expected --yes, because this takes away ${gone.join(", ")}`);
   const terminal = createInterface({ input: process.stdin, output: process.stdout });

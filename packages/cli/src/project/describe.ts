@@ -61,7 +61,8 @@ function deeds({ write, publish, agent }: AgentUpdate): string[] {
 
 const paths = (changes: readonly Change[]): string => changes.map(({ path }) => plain(path)).join(", ");
 
-function describeChange({ path, before, after }: Change): string[] {
+/** One field, from before to after. */
+export function describeChange({ path, before, after }: Change): string[] {
   const name = `    ${plain(path)}`;
   const [short, shortAfter] = [inline(before), inline(after)];
   if (short !== undefined && shortAfter !== undefined) {

@@ -1,6 +1,6 @@
-/** The agents of a project's folder, read as the server reads them. */
+/** The agents and documents of a project's folder, read as the server reads them. */
 import { resolve } from "node:path";
-import type { AgentInFile } from "@callboard/server";
+import type { AgentInFile, CollectionInFiles } from "@callboard/server";
 import type { Command } from "commander";
 import { UsageError } from "../errors.ts";
 
@@ -19,4 +19,10 @@ export async function loadFiles(folder: string): Promise<AgentInFile[]> {
   const files = await loadAgents(folder);
   if (files.length === 0) throw new UsageError(`expected agents in ${folder}/agents; found none. Give --project`);
   return files;
+}
+
+/** None for a project without `documents/`. */
+export async function loadCollections(folder: string): Promise<CollectionInFiles[]> {
+  const { loadDocuments } = await import("@callboard/server");
+  return loadDocuments(folder);
 }

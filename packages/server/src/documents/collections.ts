@@ -2,6 +2,7 @@
 import {
   CallboardError,
   type CreateDocumentCollection,
+  type Document,
   type DocumentAccess,
   type DocumentCollection,
   newId,
@@ -11,7 +12,15 @@ import {
   type UpdateDocumentCollection,
 } from "@callboard/protocol";
 import { audit, type Grant, invalidRequest, requireGroups, requireMembers, requireStorable } from "../access/index.ts";
-import { decodeCursor, FIRST_UUID, isUniqueViolation, type Sql, type Transaction, toPage } from "../storage/index.ts";
+import {
+  decodeCursor,
+  FIRST_UUID,
+  isUniqueViolation,
+  LAST_UUID,
+  type Sql,
+  type Transaction,
+  toPage,
+} from "../storage/index.ts";
 import {
   accessOf,
   type CollectionRow,
@@ -21,14 +30,19 @@ import {
   insertCollection,
   knownServices,
   listCollections,
+  listDocuments,
   replaceGrants,
   showAll,
   toCollection,
+  toDocument,
 } from "./store.ts";
 
 /** `oversee` is an admin's look beyond what was granted. */
 type Read = Grant<"documents.read"> | Grant<"documents.oversee">;
 type Manage = Grant<"documents.manage">;
+
+/** More than a collection has. */
+const ALL = 2 ** 31 - 1;
 
 export const noCollection = () => new CallboardError("not_found", "there is no such collection for this caller");
 
@@ -54,10 +68,18 @@ async function managed(tx: Transaction, { organizationId }: Manage, idOrSlug: st
 
 export { managed as manageCollection };
 
-/** Whether there is such a collection, whoever it is opened to. */
-export async function findManaged(tx: Transaction, { organizationId }: Manage, slug: string): Promise<boolean> {
+/** The collection with all that is in it, whoever it is opened to. */
+export async function findManaged(
+  tx: Transaction,
+  { organizationId }: Manage,
+  slug: string,
+): Promise<{ collection: DocumentCollection; documents: Document[] } | undefined> {
   await showAll(tx);
-  return (await findCollection(tx, toUuid(organizationId), { id: null, slug })) !== undefined;
+  const organization = toUuid(organizationId);
+  const row = await findCollection(tx, organization, { id: null, slug });
+  if (row === undefined) return undefined;
+  const rows = await listDocuments(tx, organization, row.id, LAST_UUID, ALL);
+  return { collection: toCollection(row), documents: rows.map(toDocument) };
 }
 
 /** In the order of creation. @throws invalid_request for a wrong cursor */

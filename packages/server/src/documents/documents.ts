@@ -17,7 +17,6 @@ import {
   type DocumentRow,
   deleteDocument,
   findDocument,
-  findNamed,
   insertDocument,
   insertPassages,
   listDocuments,
@@ -156,20 +155,6 @@ async function audited(
   const details = { name, collection_id, revision };
   await audit(tx, { actor: { caller }, action, target: document.id, outcome: "done", details, requestId });
   return document;
-}
-
-/** Puts a document in the place of the one with its name; one that is the same already stays. For projects. */
-export async function putDocument(
-  tx: Transaction,
-  grant: Manage,
-  collection: string,
-  prepared: Prepared,
-): Promise<void> {
-  const { id } = await manageCollection(tx, grant, collection);
-  const organization = toUuid(grant.organizationId);
-  const before = await findNamed(tx, organization, id, prepared.name);
-  if (before === undefined) await addDocument(tx, grant, collection, prepared, null);
-  else await replaceDocument(tx, grant, toDocument(before).id, prepared, undefined, null);
 }
 
 /** @throws not_found, precondition_failed */

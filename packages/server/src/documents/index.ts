@@ -16,7 +16,6 @@ export {
   noDocument,
   type Prepared,
   prepareDocument,
-  putDocument,
   readDocuments,
   readWhole,
   removeDocument,

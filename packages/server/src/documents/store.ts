@@ -145,13 +145,6 @@ const locked = statement(
 export const lockDocument = (sql: Sql, organization: string, id: string) =>
   sql.row<DocumentRow>(locked, [organization, id]);
 
-const byName = statement(
-  "documents.by-name",
-  `select ${documentColumns} from documents where organization_id = $1 and collection_id = $2 and name = $3`,
-);
-export const findNamed = (sql: Sql, organization: string, collectionId: string, name: string) =>
-  sql.row<DocumentRow>(byName, [organization, collectionId, name]);
-
 // Served by the unique index on the collection.
 const many = statement(
   "documents.list",

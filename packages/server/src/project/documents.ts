@@ -1,20 +1,42 @@
 /** Documents in files: `documents/<collection>/` of a project, with `collection.json` beside the texts. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createDocumentCollection, documentAccess, documentLanguages } from "@callboard/protocol";
+import { createDocumentCollection, documentAccess, documentLanguages, toUuid } from "@callboard/protocol";
 import { z } from "zod";
-import { type AccessWakes, type Authenticator, type Caller, manageDocuments, scopeOf } from "../access/index.ts";
 import {
+  type AccessWakes,
+  type Authenticator,
+  type Caller,
+  createGroup,
+  findGroups,
+  type Grant,
+  manageDocuments,
+  manageMembers,
+  scopeOf,
+} from "../access/index.ts";
+import {
+  addDocument,
   createCollection,
   findManaged,
-  type Prepared,
   prepareDocument,
-  putDocument,
   readAccess,
+  removeDocument,
+  replaceDocument,
   setAccess,
+  updateCollection,
 } from "../documents/index.ts";
-import type { Database } from "../storage/index.ts";
-import { makeGroups } from "./groups.ts";
+import type { Database, Transaction } from "../storage/index.ts";
+import {
+  accessFor,
+  type CollectionInFiles,
+  type CollectionPlan,
+  type DocumentInFile,
+  type DocumentPlan,
+  type FoundCollection,
+  type KnownGroups,
+  planCollections,
+  writes,
+} from "./plan-documents.ts";
 
 const { slug } = createDocumentCollection.shape;
 /** What `collection.json` says. */
@@ -28,8 +50,6 @@ const collectionFile = z.strictObject({
   groups: z.array(slug).max(100).default([]),
 });
 
-export type CollectionInFiles = z.output<typeof collectionFile> & { slug: string; documents: Prepared[] };
-
 /** @throws an error that names every folder and file that could not be loaded, and why */
 export async function loadDocuments(folder: string): Promise<CollectionInFiles[]> {
   const found: CollectionInFiles[] = [];
@@ -42,17 +62,22 @@ export async function loadDocuments(folder: string): Promise<CollectionInFiles[]
     await attempt(path, async () => {
       const said = collectionFile.safeParse(JSON.parse(await readFile(join(path, "collection.json"), "utf8")));
       if (!said.success) throw new Error(`collection.json: ${z.prettifyError(said.error)}`);
-      const collection = { ...said.data, slug: slug.parse(name), documents: [] as Prepared[] };
+      const documents: DocumentInFile[] = [];
       for (const file of (await namesIn(path)).filter((one) => one !== "collection.json")) {
-        await attempt(join(path, file), async () => {
-          const bytes = await readFile(join(path, file));
-          collection.documents.push(await prepareDocument({ name: file, mediaType: undefined, bytes }));
+        const place = join(path, file);
+        await attempt(place, async () => {
+          const bytes = await readFile(place);
+          const prepared = await prepareDocument({ name: file, mediaType: undefined, bytes });
+          documents.push({ ...prepared, path: place });
         });
       }
-      found.push(collection);
+      found.push({ ...said.data, slug: slug.parse(name), documents });
     });
   }
-  if (problems.length > 0) throw new Error(`documents could not be loaded:\n  ${problems.join("\n  ")}`);
+  if (problems.length > 0) {
+    const message = `documents could not be loaded:\n  ${problems.join("\n  ")}`;
+    throw Object.assign(new Error(message), { code: "project" });
+  }
   return found;
 }
 
@@ -72,31 +97,63 @@ export type DocumentRooms = {
 };
 
 /**
- * Creates the project's collections and groups that are missing, opens each collection to the groups of its file, and
- * puts new and changed documents in. People and services that were granted beside the groups stay; nothing is deleted.
+ * Makes the organization's collections those of the project, each in one commit. Deletes nothing.
+ *
+ * @returns what was done
  */
 export async function applyDocuments(
   rooms: DocumentRooms,
   stale: Caller,
   collections: readonly CollectionInFiles[],
-): Promise<void> {
-  for (const collection of collections) {
-    await rooms.database.tenant(scopeOf(stale), async (tx) => {
-      const caller = await rooms.authenticator.hold(stale, tx);
-      const groups = await makeGroups(rooms.wakes, tx, caller, collection.groups);
-      const grant = manageDocuments(caller);
-      const { slug, name, description, language, organization } = collection;
-      const wanted = documentAccess.parse({ organization, groups });
-      if (!(await findManaged(tx, grant, slug))) {
-        await createCollection(tx, grant, { slug, name, description, language, access: wanted }, null);
-      } else {
-        const { users, services, ...before } = await readAccess(tx, grant, slug);
-        const same = before.organization === organization && sameIds(before.groups, groups);
-        if (!same) await setAccess(tx, grant, slug, { ...wanted, users, services }, null);
-      }
-      for (const document of collection.documents) await putDocument(tx, grant, slug, document);
-    });
+): Promise<CollectionPlan[]> {
+  const done: CollectionPlan[] = [];
+  for (const file of collections) {
+    done.push(
+      await rooms.database.tenant(scopeOf(stale), async (tx) => {
+        const caller = await rooms.authenticator.hold(stale, tx);
+        const grant = manageDocuments(caller);
+        const groups = new Map(await findGroups(tx, toUuid(caller.organizationId), file.groups));
+        const found = await findCollection(tx, grant, file.slug);
+        const [plan] = planCollections([file], found === undefined ? [] : [found], groups) as [CollectionPlan];
+        for (const slug of plan.newGroups) {
+          const body = { slug, name: slug, user_ids: [] };
+          groups.set(slug, (await createGroup(tx, rooms.wakes, manageMembers(caller), body, null)).id);
+        }
+        await carryOut(tx, grant, plan, found, groups);
+        return plan;
+      }),
+    );
   }
+  return done;
 }
 
-const sameIds = (a: readonly string[], b: readonly string[]): boolean => [...a].sort().join() === [...b].sort().join();
+type Manage = Grant<"documents.manage">;
+
+async function findCollection(tx: Transaction, grant: Manage, slug: string): Promise<FoundCollection | undefined> {
+  const found = await findManaged(tx, grant, slug);
+  return found && { ...found, access: await readAccess(tx, grant, slug) };
+}
+
+async function carryOut(
+  tx: Transaction,
+  grant: Manage,
+  plan: CollectionPlan,
+  found: FoundCollection | undefined,
+  groups: KnownGroups,
+): Promise<void> {
+  const { slug, name, description, language } = plan.file;
+  const access = accessFor(plan, found?.access ?? documentAccess.parse({}), groups);
+  if (found === undefined) await createCollection(tx, grant, { slug, name, description, language, access }, null);
+  else {
+    const { settings, access: opens } = writes(plan);
+    if (settings) await updateCollection(tx, grant, slug, { name, description }, null);
+    if (opens) await setAccess(tx, grant, slug, access, null);
+  }
+  for (const one of plan.documents) await put(tx, grant, slug, one);
+}
+
+async function put(tx: Transaction, grant: Manage, collection: string, plan: DocumentPlan): Promise<void> {
+  if (plan.action === "add") await addDocument(tx, grant, collection, plan.file, null);
+  if (plan.action === "replace") await replaceDocument(tx, grant, plan.document.id, plan.file, undefined, null);
+  if (plan.action === "delete") await removeDocument(tx, grant, plan.document.id, undefined, null);
+}

@@ -1,6 +1,6 @@
 /** The project room: what is in files, and a first start. */
 export { loadAgents } from "./agents.ts";
-export { applyDocuments, type CollectionInFiles, type DocumentRooms, loadDocuments } from "./documents.ts";
+export { applyDocuments, type DocumentRooms, loadDocuments } from "./documents.ts";
 export {
   applyAgents,
   applyModels,
@@ -21,3 +21,14 @@ export {
   publishAll,
   withoutFile,
 } from "./plan.ts";
+export {
+  accessFor,
+  type CollectionInFiles,
+  type CollectionPlan,
+  type DocumentInFile,
+  type DocumentPlan,
+  type FoundCollection,
+  type KnownGroups,
+  planCollections,
+  writes,
+} from "./plan-documents.ts";
