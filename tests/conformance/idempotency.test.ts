@@ -1,6 +1,7 @@
 /** T9: a request that is sent again with its key is answered as the first time. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Answer } from "../../packages/server/src/testing/http-client.ts";
+import type { Answer, Sending } from "../../packages/server/src/testing/http-client.ts";
 import { say } from "../../packages/server/src/testing/scripted-model.ts";
 import { ended, logOf, message, openEmpty } from "./lib/talk.ts";
 import { ok, openTarget, refusal, type Target, type TestAgent, unique } from "./lib/target.ts";
@@ -83,13 +84,20 @@ describe("creating requests are repeatable", () => {
   });
 });
 
+/** Sends it again while another request with its key is under way, as the refusal says. */
+async function once(path: string, body: unknown, sending: Sending): Promise<Answer> {
+  for (;;) {
+    const answer = await target.client.post(path, body, sending);
+    if (answer.body.error?.code !== "idempotency_in_progress") return answer;
+    await sleep(Number(answer.headers.get("retry-after")) * 1000);
+  }
+}
+
 describe("the key", () => {
   test("twenty at once make one thread, and all get its answer", async () => {
     const sending = withKey(unique("key"));
     const body = { input: message("at once"), client_external_ref: unique("ref") };
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, () => target.client.post(`${agent.path}/threads`, body, sending)),
-    );
+    const answers = await Promise.all(Array.from({ length: 20 }, () => once(`${agent.path}/threads`, body, sending)));
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201]));
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
     expect(answers.filter((answer) => replayed(answer) === null)).toHaveLength(1);
@@ -102,9 +110,7 @@ describe("the key", () => {
     const { client } = target;
     const { path } = await openEmpty(client, agent);
     const sending = withKey(unique("key"));
-    const answers = await Promise.all(
-      Array.from({ length: 20 }, () => client.post(`${path}/events`, message("hi"), sending)),
-    );
+    const answers = await Promise.all(Array.from({ length: 20 }, () => once(`${path}/events`, message("hi"), sending)));
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
     await ended(client, answers[0]?.body.events[0].run);
     expect((await logOf(client, path)).filter(({ type }) => type === "user.message")).toHaveLength(1);

@@ -64,7 +64,7 @@ describe("a PDF is refused", () => {
     await new Promise<void>((done) => deflate.end(() => done()));
     const bomb = makePdf([Buffer.concat(packed)], { filter: "/Filter /FlateDecode" });
     expect(bomb.length).toBeLessThan(2_000_000);
-    expect(await reason(readPdf(bomb))).toBe("document_unreadable: it takes too much memory");
+    expect(await reason(readPdf(bomb, { ...pdfLimits, timeMs: 150_000 }))).toMatch(/: it takes too much memory/);
   });
 
   test("that takes too long, and the next one is read", async () => {

@@ -89,6 +89,7 @@ afterAll(async () => {
 const logged = (message: string): Array<Record<string, unknown>> =>
   output
     .split("\n")
+    .slice(0, -1) // the last one is still coming
     .filter((line) => line.includes(message))
     .map((line) => JSON.parse(line));
 
@@ -157,8 +158,10 @@ describe("a handler that goes wrong", () => {
     await put("endpoints/blocks.ts", endpoint("z.string()", block));
     const [blocked, other] = await Promise.all([call(server, "blocks", {}), fetch(`${server.baseUrl}/health`)]);
     expect([blocked.body, other.status]).toEqual(["done", 200]);
-    const line = await eventually(() => logged("the event loop was blocked")[0]);
-    expect(line.endpoints).toEqual(["blocks"]);
+    // A busy machine may have blocked it before.
+    const line = await eventually(() =>
+      logged("the event loop was blocked").find(({ endpoints }) => (endpoints as string[]).includes("blocks")),
+    );
     expect(line.blocked_ms).toBeGreaterThan(500);
   });
 

@@ -12,7 +12,7 @@ import { statement } from "../storage/index.ts";
 import { calls, createEngineWorld, type EngineWorld, ScriptedModel, says, testTool } from "./fixture.ts";
 
 const RACES = 1000;
-const AT_ONCE = 50;
+const AT_ONCE = 25;
 
 let world: EngineWorld;
 let colleague: Caller;

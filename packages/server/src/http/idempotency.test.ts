@@ -15,11 +15,16 @@ const refusal = ({ status, body }: Answer): string => `${status} ${body?.error?.
 const withKey = (key: string) => ({ headers: { "idempotency-key": key } });
 const ref = (client_external_ref: string) => ({ client_external_ref });
 
-/** Holds a key as another process does that has reserved it, and was paused before its commit. */
-async function underWay<T>(route: string, key: string, work: () => Promise<T>): Promise<T> {
+/**
+ * Holds a key as another process does that has reserved it, and was paused before its commit.
+ *
+ * @param ends the database ends its transaction after a while; else not
+ */
+async function underWay<T>(route: string, key: string, work: () => Promise<T>, ends = true): Promise<T> {
   const client = new pg.Client(connectionConfig(server.databaseUrl));
   client.on("error", () => {}); // the database ends a transaction in which nothing happens
   await client.connect();
+  if (!ends) await client.query("set idle_in_transaction_session_timeout = 0");
   await client.query("begin");
   await client.query(
     `insert into idempotency_keys (organization_id, principal, route, key, request_hash, status, response)
@@ -36,9 +41,8 @@ async function underWay<T>(route: string, key: string, work: () => Promise<T>): 
 describe("a key whose first request is still under way elsewhere", () => {
   test("is told so, and may be sent again", async () => {
     const body = { slug: "team", name: "Team" };
-    const answer = await underWay("groups.create", "busy", () =>
-      server.client().post("/groups", body, withKey("busy")),
-    );
+    const create = () => server.client().post("/groups", body, withKey("busy"));
+    const answer = await underWay("groups.create", "busy", create, false);
     expect(refusal(answer)).toBe("409 idempotency_in_progress");
     expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
     expect((await server.client().post("/groups", body, withKey("busy"))).status).toBe(201);

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { MemoryFiles, toolsOf, use } from "../fixture.ts";
 
-const limits = { timeoutMs: 60_000, maxFilesMb: 16, concurrency: 2 };
+const limits = { timeoutMs: 150_000, maxFilesMb: 16, concurrency: 2 };
 const tools = await toolsOf(null, { workspace: limits });
 
 // biome-ignore lint/suspicious/noExplicitAny: tests read what they know is there
@@ -198,10 +198,10 @@ test("while a command spins the server goes on, and a canceled run ends it", asy
 });
 
 test("a command that takes too long is ended, and its place is free again", async () => {
-  const narrow = await toolsOf(null, { workspace: { ...limits, timeoutMs: 1500, concurrency: 1 } });
+  const narrow = await toolsOf(null, { workspace: { ...limits, timeoutMs: 8000, concurrency: 1 } });
   const slow = use(narrow, "workspace_run", { command: SPIN }, { files: new MemoryFiles() });
   const waiting = use(narrow, "workspace_run", { command: "echo next" }, { files: new MemoryFiles() });
-  expect(await slow).toMatchObject({ outcome: "error", reason: "the command did not end within 1500 ms" });
+  expect(await slow).toMatchObject({ outcome: "error", reason: "the command did not end within 8000 ms" });
   expect(await waiting).toMatchObject({ output: { stdout: "next\n" } });
 });
 
