@@ -17,7 +17,7 @@ const tls = new Site({ publicUrl: "https://callboard.example", proxies: 0 });
 
 describe("the session's cookie", () => {
   test("is bound to the host and to TLS", () => {
-    expect(tls.sessionCookie("s", Date.now() + 60_500)).toBe(
+    expect(tls.sessionCookie("s", Date.now() + 60_900)).toBe(
       "__Host-callboard_session=s; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Lax",
     );
     expect(tls.noSessionCookie()).toContain("__Host-callboard_session=; Path=/; Max-Age=0; Secure;");

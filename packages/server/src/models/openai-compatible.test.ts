@@ -2,7 +2,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { ModelRequest } from "./model.ts";
 import { createOpenAiCompatible } from "./openai-compatible.ts";
-import { failureOf, limits, request, run, searchTool, textOf } from "./test-kit.ts";
+import { failureOf, limits, request, run, searchTool, settled, textOf } from "./test-kit.ts";
 import { frames, type Script, type Step, serveScripts, type TestServer } from "./test-server.ts";
 
 let server: TestServer | undefined;
@@ -14,12 +14,6 @@ afterEach(async () => {
 async function modelWith(script: Script | Script[], more: Partial<typeof limits> & { apiKey?: string } = {}) {
   server = await serveScripts(...[script].flat());
   return createOpenAiCompatible({ ...limits, baseUrl: `${server.url}/v1/`, apiKey: "key-1", ...more });
-}
-
-/** Until a connection whose answer has been read is free again: after any time, sockets are looked at once a turn. */
-async function settled(): Promise<void> {
-  await new Promise((done) => setTimeout(done, 10));
-  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
 }
 
 const delta = (fields: object, finish: string | null = null) => ({

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ModelError } from "./model.ts";
 import { createModel } from "./provider.ts";
-import { run, textOf } from "./test-kit.ts";
+import { run, settled, textOf } from "./test-kit.ts";
 import { frames, serveScripts } from "./test-server.ts";
 
 describe("createModel", () => {
@@ -19,7 +19,7 @@ describe("createModel", () => {
           { allowPrivateNetwork: true },
         );
         expect(textOf((await run(model)).parts)).toBe("a");
-        await new Promise((done) => setTimeout(done, 10));
+        await settled();
       }
       expect(server.connections()).toBe(1);
     } finally {

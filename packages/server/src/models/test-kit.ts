@@ -28,6 +28,12 @@ export async function run(model: Model, more: Partial<ModelRequest> = {}, signal
 export const textOf = (parts: readonly ModelPart[], type: "text" | "thinking" = "text") =>
   parts.map((part) => (part.type === type ? part.text : "")).join("");
 
+/** Until a connection whose answer has been read is free again: after any time, sockets are looked at once a turn. */
+export async function settled(): Promise<void> {
+  await new Promise((done) => setTimeout(done, 10));
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+}
+
 /** The ModelError that the work ends with. */
 export async function failureOf(work: Promise<unknown>): Promise<ModelError> {
   const error = await work.then(

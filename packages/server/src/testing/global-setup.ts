@@ -37,7 +37,9 @@ async function testPostgres(): Promise<{ url: string; end(): Promise<void> }> {
   if (given !== undefined && given !== "") return { url: given, end: async () => {} };
   await removeAbandoned();
   const dataDir = await mkdtemp(join(tmpdir(), PREFIX));
-  const postgres = await startPostgres({ dataDir });
+  // Nothing here outlives the machine, and a disk that is slow to confirm holds up every test. Little of the log is kept.
+  const settings = { fsync: "off", full_page_writes: "off", max_wal_size: "256MB" };
+  const postgres = await startPostgres({ dataDir, settings });
   return {
     url: postgres.url,
     async end() {
