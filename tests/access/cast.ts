@@ -120,6 +120,7 @@ export async function createWorld(): Promise<World> {
     agents: { desk: { name: "Desk" } },
     endpoints: {
       work: defineEndpoint({ method: "POST", input: any, output: any, mode: "polling", handle: ({ input }) => input }),
+      answers: defineEndpoint({ method: "POST", input: any, output: any, mode: "sync", handle: ({ input }) => input }),
     },
   });
   server.model.script("asker", ({ toolResults }) => (toolResults.length === 0 ? callTool("act") : say("done")));

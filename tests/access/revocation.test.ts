@@ -438,6 +438,27 @@ describe.each(Object.keys(ways).flatMap((way) => Object.keys(processes).map((pro
       expect(read.status === 200).toBe(way.thread === "open");
     });
 
+    test.runIf(way.thread === "closed")("no small act is done either", async () => {
+      const { client } = had.who;
+      const place = { thread: `/threads/${had.idle}`, run: `/runs/${had.runs.asks.id}` };
+      const permission = had.waiting.waiting_for[0].id as string;
+      const before = must(await owners().get(place.thread)).thread;
+      const upload = { name: "late.txt", content_base64: "" };
+      const answers = [
+        await client.patch(place.thread, { title: "late" }),
+        await client.post(`${place.thread}/archive`),
+        await client.post(`${place.thread}/unarchive`),
+        await client.post(`${place.thread}/files`, upload),
+        await client.post(`/agents/${had.agent.slug}/files`, upload),
+        await client.post(`${place.run}/cancel`),
+        await client.post(`/permissions/${permission}/decision`, { decision: "deny" }),
+        await client.delete(place.thread),
+        ...(way.jobReading === "closed" ? [await client.delete(`/jobs/${had.job}`)] : []),
+      ];
+      expect(answers.filter(({ status }) => status !== 401 && status !== 404)).toEqual([]);
+      expect(must(await owners().get(place.thread)).thread).toEqual(before);
+    });
+
     test("a yes that comes later starts nothing, and what is let go does nothing more", async () => {
       const { id, runs, waiting } = had;
       const decision = {

@@ -30,14 +30,14 @@ export class Acts {
    * @throws what `work` throws; a 403 leaves an entry in the audit log
    */
   run<T>(request: ActRequest, action: AuditAction, target: string, work: Work<T>): Promise<T> {
-    return this.#audited(request, action, target, () =>
+    return this.audited(request, action, target, () =>
       this.#database.tenant(scopeOf(request.caller), (tx) => this.#held(request, tx, work)),
     );
   }
 
   /** The same for an act that makes something, in the transaction of the request's idempotency key. */
   once<T, Answer>(request: CreatingRequest<T, Answer>, action: AuditAction, work: Work<T>): Promise<Answer> {
-    return this.#audited(request, action, null, () => request.once((tx) => this.#held(request, tx, work)));
+    return this.audited(request, action, null, () => request.once((tx) => this.#held(request, tx, work)));
   }
 
   /**
@@ -52,17 +52,14 @@ export class Acts {
     prepare: () => Promise<{ value: P; request: readonly string[] }>,
     work: (tx: Transaction, caller: Caller, value: P) => Promise<T>,
   ): Promise<Answer> {
-    return this.#audited(request, action, target, async () => {
+    return this.audited(request, action, target, async () => {
       const { value, request: facts } = await prepare();
       return request.once((tx) => this.#held(request, tx, (held, caller) => work(held, caller, value)), facts);
     });
   }
 
-  async #held<T>(request: ActRequest, tx: Transaction, work: Work<T>): Promise<T> {
-    return work(tx, await this.#authenticator.hold(request.caller, tx));
-  }
-
-  async #audited<T>(
+  /** An act that holds its caller's rights in another way. @param asked the target's id, or what was asked for */
+  async audited<T>(
     { caller, requestId }: ActRequest,
     action: AuditAction,
     asked: string | null,
@@ -75,5 +72,9 @@ export class Acts {
       await this.#refusals.forbidden(error, { actor: { caller }, action, target, requestId });
       throw error;
     }
+  }
+
+  async #held<T>(request: ActRequest, tx: Transaction, work: Work<T>): Promise<T> {
+    return work(tx, await this.#authenticator.hold(request.caller, tx));
   }
 }

@@ -5,6 +5,11 @@
  *
  * E1: what is remembered was read in one statement with the epoch it is true for.
  * E2: a wake-up may be lost or late; a write checks the epoch again, so only a read can be a second old.
+ * E3: a change of access is before an act or after it, never during it. Whatever a caller writes compares the epoch in
+ *     the transaction that writes it, with the organization's row under a share lock until the commit; a change of
+ *     access takes a lock that waits for those. An act takes the share lock after the thread's and whatever else it
+ *     may have to wait for, so that acts which queue for one another hold no change of access up; and what changes
+ *     access waits for no thread, run, file or job.
  */
 import { fromUuid, type OrganizationId, toUuid } from "@callboard/protocol";
 import { statement, type Transaction, type Wakes } from "../storage/index.ts";
@@ -31,6 +36,12 @@ export async function accessChanged(
   const uuid = toUuid(organizationId);
   await tx.run(bump, [uuid]);
   tx.after(() => wakes.send("access", uuid));
+}
+
+const share = statement("access.share", "select access_epoch from organizations where id = $1 for share");
+/** The epoch, which stays what it is until the transaction ends (E3); undefined without the organization. */
+export async function shareEpoch(tx: Transaction, organizationId: OrganizationId): Promise<number | undefined> {
+  return (await tx.row<{ access_epoch: number }>(share, [toUuid(organizationId)]))?.access_epoch;
 }
 
 /** Calls `drop` with each organization whose access changed; undefined stands for all of them. */

@@ -60,6 +60,7 @@ export {
   EpochCache,
   type EpochCacheOptions,
   onAccessChange,
+  shareEpoch,
 } from "./epoch.ts";
 export type { Grant, Verb } from "./grant.ts";
 export {

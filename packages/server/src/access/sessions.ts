@@ -24,6 +24,7 @@ import {
 import { decodeCursor, LAST_UUID, type Sql, statement, type Transaction, toPage } from "../storage/index.ts";
 import { audit } from "./audit.ts";
 import type { Caller } from "./caller.ts";
+import { findCredential, toCaller } from "./credentials.ts";
 import { type AccessWakes, accessChanged } from "./epoch.ts";
 import { newSecret, secretDigest } from "./secret.ts";
 
@@ -187,7 +188,8 @@ export async function listSessions(
  * Puts a new session in the place of the caller's: another secret, perhaps another organization. It ends when the old
  * one would have.
  *
- * @throws unauthenticated when the old one has ended meanwhile: of two that replace it at once one wins
+ * @throws unauthenticated when the old one has ended meanwhile, or the right to it: of two that replace it at once one
+ *   wins
  */
 export async function replaceSession(
   tx: Transaction,
@@ -197,9 +199,10 @@ export async function replaceSession(
   client: Client,
 ): Promise<OpenedSession> {
   const caller = requireSession(stranger);
+  await accessChanged(tx, wakes, caller.organizationId); // the caller stays from here on what it is
+  toCaller(await findCredential(tx, caller.organizationId, caller.session.id));
   const row = await ownRow(tx, caller);
-  if (!(await endSession(tx, wakes, caller, false)))
-    throw new CallboardError("unauthenticated", "the session has ended");
+  await endSession(tx, wakes, caller, false);
   return openSession(tx, {
     organizationId,
     userId: caller.userId,

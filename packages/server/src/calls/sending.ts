@@ -19,7 +19,6 @@ import {
   type Principal,
   principalOf,
   type RunInput,
-  StaleAccess,
   sendEvents,
   type ThreadLog,
 } from "../runs/index.ts";
@@ -48,8 +47,7 @@ export async function sendTo(
   events: readonly ClientEvent[],
   more: { variables?: Record<string, VariableValue> | undefined; raw?: RawTold; requestId?: RequestId } = {},
 ): Promise<SendEventsAnswer> {
-  const log = await lockLog(tx, world, caller.organizationId, threadId);
-  if (log.row.access_epoch !== caller.epoch) throw new StaleAccess();
+  const log = await lockLog(tx, world, caller, threadId);
   const startsRun = events.some((event) => event.type === "user.message");
   const told = more.raw ?? { ...(await toldIn(world, tx, caller, log, more.variables)), history: [] };
   const principal = startsRun ? await principalIn(world, caller, log) : principalOf(caller, null);

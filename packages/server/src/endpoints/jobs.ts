@@ -11,9 +11,10 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { CallboardError, isJobEnded, type JobError, runErrorCatalogue, toUuid } from "@callboard/protocol";
-import { type Caller, callEndpoint, principalId } from "../access/index.ts";
+import { type Caller, callEndpoint, principalId, scopeOf } from "../access/index.ts";
 import { errorFacts } from "../log/index.ts";
-import type { Sql } from "../storage/index.ts";
+import { holdRights } from "../runs/index.ts";
+import type { Transaction } from "../storage/index.ts";
 import { cancelRunsOf } from "./agent-runs.ts";
 import { CallMoved, type CallRequest, type EndpointWorld, type Outcome } from "./asked.ts";
 import { answerCall } from "./call.ts";
@@ -119,8 +120,12 @@ export class Jobs {
     return this.#works.size;
   }
 
-  /** Writes a job down, or finds the one under way for the same request. Call `begin` once that is committed. */
-  async accept(sql: Sql, asked: JobRequest): Promise<JobRow> {
+  /**
+   * Writes a job down, or finds the one under way for the same request. Call `begin` once that is committed.
+   *
+   * @throws StaleAccess
+   */
+  async accept(tx: Transaction, asked: JobRequest): Promise<JobRow> {
     const { caller, endpoint } = asked;
     const row: NewJob = {
       mode: "polling",
@@ -142,8 +147,10 @@ export class Jobs {
       abandonAfterMs: endpoint.definition.abandonAfterMs ?? null,
     };
     for (;;) {
-      const found = (await insertJob(sql, row)) ?? (await findSame(sql, row));
-      if (found !== undefined) return found; // else the other one has ended between the two statements
+      const found = (await insertJob(tx, row)) ?? (await findSame(tx, row));
+      if (found === undefined) continue; // the other one has ended between the two statements
+      await holdRights(tx, caller);
+      return found;
     }
   }
 
@@ -182,17 +189,29 @@ export class Jobs {
   }
 
   /**
-   * Cancels a job with its runs. One that has ended stays as it is.
+   * Cancels a job with its runs, for a caller who may. One that has ended stays as it is.
    *
-   * @param ofOne only a job that no other request has joined
    * @returns undefined when it is not there
+   * @throws StaleAccess
    */
-  async cancel(row: JobRow, ofOne = false): Promise<JobRow | undefined> {
+  async cancel(row: JobRow, caller: Caller): Promise<JobRow | undefined> {
     const { database } = this.#world;
-    const ended = await cancelRow(database, row.organization_id, row.id, canceled, ofOne);
+    const ended = await database.tenant(scopeOf(caller), async (tx) => {
+      const found = await cancelRow(tx, row.organization_id, row.id, canceled, false);
+      await holdRights(tx, caller);
+      return found;
+    });
     if (ended === undefined) return findJob(database, row.organization_id, row.id);
     await this.#stopped(ended, "the job was canceled");
     return ended;
+  }
+
+  /** Cancels a job that nobody has heard of, unless another request has joined it. @returns whether it did */
+  async dismiss(row: JobRow): Promise<boolean> {
+    const ended = await cancelRow(this.#world.database, row.organization_id, row.id, canceled, true);
+    if (ended === undefined) return false;
+    await this.#stopped(ended, "the client went away");
+    return true;
   }
 
   /** A job was written as canceled: what works on it ends, here and elsewhere (J3). */

@@ -1,6 +1,8 @@
 /** I5: what a run may do is what its caller may do, at each call and after each pause. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { defineTool } from "@callboard/kit";
+import { toUuid } from "@callboard/protocol";
+import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { HttpClient } from "../testing/http-client.ts";
@@ -14,6 +16,8 @@ const one = z.strictObject({ id: z.string() }) as never;
 /** Whom the tools worked for, by the id the model was told: each is one act. */
 const acts: string[] = [];
 const seenGroups = new Map<string, readonly string[]>();
+/** What a tool has begun to write. */
+let writing: Promise<Anything> | undefined;
 let held: { entered: () => void; leave: Promise<void> } | undefined;
 
 let server: TestServer;
@@ -41,6 +45,17 @@ beforeAll(async () => {
           return act(id);
         },
       }),
+      keep: defineTool({
+        description: "Waits, then writes a file.",
+        input: one,
+        effect: "idempotent",
+        run: async ({ id }: Anything, { files }) => {
+          held?.entered();
+          await held?.leave;
+          writing = files.write({ name: id, mediaType: "text/plain", bytes: "kept" });
+          return (await writing).id;
+        },
+      }),
       audit_log: defineTool({
         description: "Needs more than calling.",
         input: one,
@@ -50,7 +65,7 @@ beforeAll(async () => {
       }),
     },
     agents: {
-      actor: { name: "Actor", tools: ["act", "hold", "audit_log"] },
+      actor: { name: "Actor", tools: ["act", "hold", "keep", "audit_log"] },
       asker: {
         name: "Asker",
         tools: [{ name: "act", approval: "always" }],
@@ -267,6 +282,53 @@ describe("a tool", () => {
     await who.client.post(`/threads/${run.thread_id}/events`, decision);
     expect((await ended(run)).state).toBe("completed");
     expect(seenGroups.get(id)).toEqual([stays.slug]);
+  });
+});
+
+describe("a file that a tool writes while access changes", () => {
+  /** Holds the thread while the tool's write waits for it, and meanwhile does something. @returns whether it was written */
+  async function during(meanwhile: (who: Someone) => Promise<unknown>): Promise<{ written: boolean; files: number }> {
+    const who = await member();
+    let leave: () => void = () => {};
+    const entered = new Promise<void>((done) => {
+      held = { entered: done, leave: new Promise((go) => (leave = go)) };
+    });
+    const run = await begin(who.client, "actor", `keep ${newId()}.txt`);
+    await entered;
+    const other = new pg.Client({ connectionString: server.databaseUrl });
+    await other.connect();
+    try {
+      await other.query("begin");
+      await other.query("select 1 from threads where id = $1 for update", [toUuid(run.thread_id)]);
+      const { pid } = (await other.query("select pg_backend_pid() as pid")).rows[0];
+      writing = undefined;
+      leave();
+      const blocked = "select 1 as yes from pg_stat_activity where $1 = any(pg_blocking_pids(pid))";
+      await until(async () => (writing === undefined ? undefined : server.row(blocked, [pid])));
+      await meanwhile(who);
+      await other.query("commit");
+      const written = await (writing as unknown as Promise<Anything>).then(
+        () => true,
+        () => false,
+      );
+      await ended(run);
+      const found = await server.row<{ n: number }>("select count(*)::int as n from files where run_id = $1", [
+        toUuid(run.id),
+      ]);
+      return { written, files: found.n };
+    } finally {
+      await other.end();
+    }
+  }
+
+  test("is refused when the right has ended", async () => {
+    const end = ways["the token is revoked"] as (typeof ways)[string];
+    expect(await during((who) => end(who, "actor"))).toEqual({ written: false, files: 0 });
+  });
+
+  test("is written when it was somebody else's right", async () => {
+    const other = () => server.client().post("/groups", { slug: newId(), name: "Others" });
+    expect(await during(other)).toEqual({ written: true, files: 1 });
   });
 });
 

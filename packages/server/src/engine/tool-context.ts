@@ -14,10 +14,10 @@ import {
   toFile,
 } from "../files/index.ts";
 import type { Logger } from "../log/index.ts";
-import { type RunKey, type RunRow, runScope, ThreadLog } from "../runs/index.ts";
+import { Attempts, type RunKey, type RunRow, runScope, StaleAccess, ThreadLog } from "../runs/index.ts";
 import type { SecretKeys } from "../secrets/index.ts";
-import type { Database } from "../storage/index.ts";
-import type { Standing } from "./authority.ts";
+import type { Database, Transaction } from "../storage/index.ts";
+import type { Authority, Standing } from "./authority.ts";
 import { RunStop } from "./stop.ts";
 
 export type ToolServices = {
@@ -28,6 +28,7 @@ export type ToolServices = {
   log: Logger;
   now: () => Date;
   maxFileBytes: number;
+  authority: Pick<Authority, "standing">;
 };
 
 export type ToolRun = { key: RunKey; fence: number; row: RunRow; standing: Standing };
@@ -88,10 +89,14 @@ function toolFiles(services: ToolServices, run: ToolRun, callId: CallId): ToolFi
   };
 }
 
-/** One commit: the file, its bytes, its event; the same call and name give the same file (fenced like all a run writes). */
+/**
+ * One commit: the file, its bytes, its event; the same call and name give the same file (fenced like all a run writes).
+ *
+ * @throws RunFailure access_revoked when the rights that the call began with have ended
+ */
 async function writeArtifact(
   services: ToolServices,
-  { key, fence, row }: ToolRun,
+  { key, fence, row, standing }: ToolRun,
   callId: CallId,
   given: { name: string; mediaType: string; bytes: Uint8Array | string },
 ): Promise<File> {
@@ -110,12 +115,14 @@ async function writeArtifact(
     })(),
     maxFileBytes,
   );
-  return database.tenant(runScope(key, row.principal), async (tx) => {
+  let { epoch } = standing;
+  const write = async (tx: Transaction) => {
     const at = services.now().toISOString();
-    const log = await ThreadLog.lock(tx, key.organizationId, key.threadId, at);
+    const log = await ThreadLog.hold(tx, key.organizationId, key.threadId, at);
     if (log === undefined || log.row.active_run_id !== key.run || log.row.active_fence !== fence) {
       throw new RunStop("lost");
     }
+    if (log.epoch !== epoch) throw new StaleAccess();
     await completeBlob(tx, key.organization, stored.blob);
     const { principal } = row;
     const fileRow = {
@@ -140,5 +147,14 @@ async function writeArtifact(
     log.append("file.added", key.run, { file });
     await log.save(feed);
     return file;
-  });
+  };
+  for (const attempts = new Attempts(); ; ) {
+    try {
+      return await database.tenant(runScope(key, row.principal), write);
+    } catch (error) {
+      if (!(error instanceof StaleAccess)) throw error;
+      await attempts.again();
+      ({ epoch } = await services.authority.standing(row, true));
+    }
+  }
 }

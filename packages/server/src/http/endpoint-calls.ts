@@ -45,7 +45,7 @@ import {
   toJob,
 } from "../endpoints/index.ts";
 import type { Logger } from "../log/index.ts";
-import { AlreadyAnswered, type IdempotencyKey } from "../runs/index.ts";
+import { AlreadyAnswered, Attempts, holdRights, type IdempotencyKey, StaleAccess } from "../runs/index.ts";
 import { auditRefusal } from "./audited.ts";
 import { callerAfter } from "./caller.ts";
 import { readRequest } from "./endpoint-request.ts";
@@ -197,7 +197,7 @@ class EndpointCall {
     if (held === undefined) return;
     let outcome: Outcome | undefined;
     try {
-      outcome = await this.#call(caller, request, input, toJob(held).job_id);
+      outcome = await this.#call(this.#caller ?? caller, request, input, toJob(held).job_id);
     } finally {
       const kept = outcome === undefined || this.#outgoing.destroyed ? undefined : toKept(outcome);
       await database.tenant(scopeOf(caller), async (tx) => {
@@ -210,11 +210,12 @@ class EndpointCall {
   }
 
   /** Reserves the key for this request; undefined when a stored answer was sent. @throws idempotency_in_progress */
-  async #hold(caller: Caller, request: CallRequest, key: IdempotencyKey): Promise<JobRow | undefined> {
+  async #hold(asking: Caller, request: CallRequest, key: IdempotencyKey): Promise<JobRow | undefined> {
     const { world, lease } = this.#deps;
     const owner = lease();
     if (owner === null) throw new CallboardError("unavailable", "the server is starting", { retry_after_ms: 1000 });
-    for (;;) {
+    let caller = asking;
+    for (const attempts = new Attempts(); ; ) {
       const stored = await storedAnswer(world.database, caller, key);
       if (stored !== undefined) {
         if (stored.status !== UNDER_WAY) {
@@ -250,12 +251,23 @@ class EndpointCall {
             timeoutMs: this.#endpoint.timeoutMs,
             abandonAfterMs: null,
           });
+          await holdRights(tx, caller);
           return row as JobRow; // its id is new
         });
       } catch (error) {
-        if (!(error instanceof AlreadyAnswered)) throw error;
+        if (error instanceof StaleAccess) caller = await this.#callerNow(caller, attempts);
+        else if (!(error instanceof AlreadyAnswered)) throw error;
       }
     }
+  }
+
+  /** The caller with the rights of now, when they are not what they were. @throws the refusal when they have ended */
+  async #callerNow(caller: Caller, attempts: Attempts): Promise<Caller> {
+    await attempts.again();
+    const now = await this.#deps.world.authenticator.refresh(caller);
+    callEndpoint(now, this.#endpoint.name, this.#endpoint.definition.access);
+    this.#caller = now;
+    return now;
   }
 
   // Jobs
@@ -285,7 +297,7 @@ class EndpointCall {
     const now = await open.wait({ caller, signal: left }, mayRead, (signal) => jobs.wait(row, ms, signal));
     if (left.aborted) {
       // Nobody has heard of the job yet. One that others have joined is theirs as well.
-      if (!isNew || jobs.stopping || (await jobs.cancel(row, true))?.state !== "canceled") return;
+      if (!isNew || jobs.stopping || !(await jobs.dismiss(row))) return;
       if (key !== null) await forget(world.database, caller, key);
       return;
     }
@@ -309,7 +321,7 @@ class EndpointCall {
    * @returns undefined when a stored answer was sent
    */
   async #accept(
-    caller: Caller,
+    asking: Caller,
     request: CallRequest,
     key: IdempotencyKey | null,
   ): Promise<{ job: JobAccepted; row: JobRow | undefined; isNew: boolean; replayed: boolean } | undefined> {
@@ -317,15 +329,15 @@ class EndpointCall {
     const hash = createHash("sha256").update(
       JSON.stringify(sorted([request.path, request.query, request.input ?? null, languageOf(request)])),
     );
+    let caller = asking;
     const asked = {
       id: toUuid(newId("job")),
-      caller,
       endpoint: this.#endpoint,
       request,
       requestHash: hash.digest("hex"),
       keyed: key !== null,
     };
-    for (;;) {
+    for (const attempts = new Attempts(); ; ) {
       const stored = key === null ? undefined : await storedAnswer(world.database, caller, key);
       if (stored !== undefined) {
         if (stored.status !== ACCEPTED) {
@@ -339,7 +351,7 @@ class EndpointCall {
       try {
         const row = await world.database.tenant(scopeOf(caller), async (tx) => {
           if (key !== null) await reserve(tx, caller, key, null);
-          const written = await jobs.accept(tx, asked);
+          const written = await jobs.accept(tx, { ...asked, caller });
           const text = JSON.stringify(toAccepted(written));
           if (key !== null) await store(tx, caller, { ...key, job: written.id }, { status: ACCEPTED, text });
           return written;
@@ -347,7 +359,8 @@ class EndpointCall {
         jobs.begin(row);
         return { job: toAccepted(row), row, isNew: row.id === asked.id, replayed: false };
       } catch (error) {
-        if (!(error instanceof AlreadyAnswered)) throw error;
+        if (error instanceof StaleAccess) caller = await this.#callerNow(caller, attempts);
+        else if (!(error instanceof AlreadyAnswered)) throw error;
       }
     }
   }

@@ -28,7 +28,7 @@ import {
   storeBytes,
   toFile,
 } from "../files/index.ts";
-import { lockLog } from "../runs/index.ts";
+import { Attempts, holdRights, lockLog, StaleAccess } from "../runs/index.ts";
 import { decodeCursor, type Sql, type Transaction, toPage } from "../storage/index.ts";
 import { callerAfter } from "./caller.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
@@ -78,18 +78,18 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
       const { caller } = request;
       const agent = await callable(world, caller, request.params.agent_id);
       const still = (now: Caller) => callable(world, now, request.params.agent_id);
-      return keep(world, request, still, async (tx, upload) => {
-        const row = toRow(world, caller, upload, { agent: toUuid(agent.agentId), thread: null });
+      return keep(world, request, still, async (tx, now, upload) => {
+        await holdRights(tx, now);
+        const row = toRow(world, now, upload, { agent: toUuid(agent.agentId), thread: null });
         await insertFile(tx, row);
         return toFile(row);
       });
     },
 
     "files.uploadToThread": async (request) => {
-      const { caller } = request;
       const { id } = await toWrite(world, request, request.params.thread_id);
       const still = (now: Caller) => toWrite(world, { ...request, caller: now }, request.params.thread_id);
-      return keep(world, request, still, async (tx, upload) => addToThread(tx, caller, id, upload));
+      return keep(world, request, still, (tx, now, upload) => addToThread(tx, now, id, upload));
     },
 
     "files.list": async (request) => {
@@ -128,9 +128,8 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
       const { caller } = request;
       await database.tenant(scopeOf(caller), async (tx) => {
         const log =
-          row.thread_id === null
-            ? undefined
-            : await lockLog(tx, world, caller.organizationId, fromUuid("thread", row.thread_id));
+          row.thread_id === null ? undefined : await lockLog(tx, world, caller, fromUuid("thread", row.thread_id));
+        if (log === undefined) await holdRights(tx, caller);
         if (!(await deleteFile(tx, row.organization_id, row.id))) throw noFile();
         await deleteBlob(tx, row.organization_id, row.blob_id);
         log?.append("file.removed", null, { file_id: fromUuid("file", row.id) });
@@ -141,7 +140,7 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
   };
 
   async function addToThread(tx: Transaction, caller: Caller, id: ThreadId, upload: Upload): Promise<File> {
-    const log = await lockLog(tx, world, caller.organizationId, id);
+    const log = await lockLog(tx, world, caller, id);
     if (log.row.archived) throw new CallboardError("thread_archived", `thread ${id} is archived`);
     const row = toRow(world, caller, upload, { agent: log.row.agent_id, thread: log.row.id });
     await insertFile(tx, row);
@@ -157,13 +156,14 @@ const noFile = () => new CallboardError("not_found", "there is no such file for 
 /**
  * Takes the bytes in, then writes file and answer in one commit; refused uploads leave nothing.
  *
- * @param still refuses a caller who may not upload any more, when that took its time
+ * @param still refuses a caller who may not upload any more, when that took its time or access has changed
+ * @param write holds the caller's rights; the bytes cannot be taken in again, so it is repeated here
  */
 async function keep<N extends RouteName & ("files.uploadToAgent" | "files.uploadToThread")>(
   world: World,
   request: ApiRequest<N>,
   still: (now: Caller) => Promise<unknown>,
-  write: (tx: Transaction, upload: Upload) => Promise<File>,
+  write: (tx: Transaction, caller: Caller, upload: Upload) => Promise<File>,
 ): Promise<Sent<N>> {
   const organization = toUuid(request.caller.organizationId);
   const startedMs = performance.now();
@@ -171,17 +171,25 @@ async function keep<N extends RouteName & ("files.uploadToAgent" | "files.upload
   const { name, mediaType: type, stored } = upload;
   let kept = false;
   try {
-    const caller = await callerAfter(world.authenticator, request.caller, startedMs);
-    if (caller !== request.caller) await still(caller);
+    let caller = await callerAfter(world.authenticator, request.caller, startedMs);
     const work = async (tx: Transaction) => {
       await completeBlob(tx, organization, stored.blob);
-      const file = await write(tx, upload);
+      const file = await write(tx, caller, upload);
       tx.after(() => {
         kept = true;
       });
       return file as never;
     };
-    return await request.once(work, [name, type, stored.sha256]);
+    for (const attempts = new Attempts(); ; ) {
+      try {
+        if (caller !== request.caller) await still(caller);
+        return await request.once(work, [name, type, stored.sha256]);
+      } catch (error) {
+        if (!(error instanceof StaleAccess)) throw error;
+        await attempts.again();
+        caller = await world.authenticator.refresh(caller);
+      }
+    }
   } finally {
     if (!kept) await deleteBlob(world.database, organization, stored.blob).catch(() => undefined); // else the sweep
   }

@@ -62,7 +62,8 @@ export function jobHandlers({ database, jobs, refusals, streams, open }: JobRoom
 
     "jobs.cancel": async (request) => {
       const decide = (row: JobRow | undefined) => cancelJob(request.caller, row && toFacts(row));
-      return toSent("jobs.cancel", await jobs.cancel(await seen(request, decide, "job.cancel_as_admin")));
+      const row = await seen(request, decide, "job.cancel_as_admin");
+      return toSent("jobs.cancel", await jobs.cancel(row, request.caller));
     },
   };
 }

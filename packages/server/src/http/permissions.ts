@@ -125,12 +125,14 @@ export function permissionHandlers(world: World): Pick<Handlers, PermissionRoute
     },
 
     "permissions.decide": async (request) => {
-      const { params, requestId, body: decision } = request;
+      const { caller, params, requestId, body: decision } = request;
       const permissionId = parseId("permission", params.permission_id);
       if (permissionId === undefined) throw noPermission();
       try {
-        return await world.acts.run(request, "permission.decide", permissionId, (tx, caller) =>
-          decideById(tx, world, { caller, requestId, permissionId, decision, path: "" }),
+        return await world.acts.audited(request, "permission.decide", permissionId, () =>
+          database.tenant(scopeOf(caller), (tx) =>
+            decideById(tx, world, { caller, requestId, permissionId, decision, path: "" }),
+          ),
         );
       } catch (error) {
         if (error instanceof CallboardError && error.code === "not_found") void noteHidden(request, permissionId);

@@ -160,7 +160,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
       const row = await seen(request, "write");
       const { caller } = request;
       const [thread, run] = [fromUuid("thread", row.thread_id), fromUuid("run", row.id)];
-      const cancel = (tx: Transaction) => cancelRun(tx, world, caller.organizationId, thread, run);
+      const cancel = (tx: Transaction) => cancelRun(tx, world, caller, thread, run);
       return toRun(await database.tenant(scopeOf(caller), cancel));
     },
 

@@ -95,7 +95,7 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
     "threads.update": async (request) => {
       const { id } = await toWrite(world, request, request.params.thread_id);
       return database.tenant(scopeOf(request.caller), (tx) =>
-        updateThread(tx, world, request.caller.organizationId, id, request.body),
+        updateThread(tx, world, request.caller, id, request.body),
       );
     },
 
@@ -106,7 +106,7 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
       const { caller, requestId } = request;
       const { id } = await toWrite(world, request, request.params.thread_id);
       const gone = await database.tenant(scopeOf(caller), async (tx) => {
-        const removed = await removeThread(tx, world, caller.organizationId, id);
+        const removed = await removeThread(tx, world, caller, id);
         await audit(tx, { actor: { caller }, action: "thread.delete", target: id, outcome: "done", requestId });
         return removed;
       });
@@ -119,8 +119,7 @@ export function threadHandlers(world: World): Pick<Handlers, ThreadRoute> {
       const { id } = await toWrite(world, request, request.params.thread_id);
       const send = (tx: Transaction) => sendTo(world, tx, caller, id, body.events, { requestId });
       if (!body.events.some(({ type }) => type === "permission.decision")) return request.once(send);
-      // With the caller's rights held until the commit; had they changed, `sendTo` would find the caller too old.
-      return world.acts.once(request, "permission.decide", send);
+      return world.acts.audited(request, "permission.decide", null, () => request.once(send));
     },
 
     "events.list": async (request) => {
@@ -171,7 +170,5 @@ async function archive(world: World, request: ApiRequest<"threads.archive" | "th
   const { caller } = request;
   const { id } = await toWrite(world, request, request.params.thread_id);
   const by = { kind: caller.kind, id: principalId(caller) };
-  return world.database.tenant(scopeOf(caller), (tx) =>
-    setArchived(tx, world, caller.organizationId, id, archived, by),
-  );
+  return world.database.tenant(scopeOf(caller), (tx) => setArchived(tx, world, caller, id, archived, by));
 }

@@ -6,7 +6,7 @@
  *           ── time is up, or the run ends ──▶ expired
  *
  * D1  One decision wins: it is written with `state = 'pending'` in its `where`, under the thread's lock.
- * D2  Who decides is checked against the caller as it stands in the same transaction.
+ * D2  Who decides is checked against the caller's rights as they stand until the commit.
  * D3  A decision is about the arguments and the version that were shown; naming others refuses it.
  */
 import {
@@ -95,7 +95,7 @@ export async function decide(tx: Transaction, log: ThreadLog, deciding: Deciding
 /**
  * The same, by the permission's id alone; repeating one's own decision answers as the first time did.
  *
- * @throws not_found, forbidden, permission_expired, permission_decided, permission_mismatch, invalid_request
+ * @throws not_found, forbidden, permission_expired, permission_decided, permission_mismatch, invalid_request; StaleAccess
  */
 export async function decideById(
   tx: Transaction,
@@ -108,7 +108,7 @@ export async function decideById(
   if (known === undefined) {
     throw new CallboardError("not_found", "there is no such permission request for this caller");
   }
-  const log = await lockLog(tx, deps, caller.organizationId, fromUuid("thread", known.thread_id));
+  const log = await lockLog(tx, deps, caller, fromUuid("thread", known.thread_id));
   const decided = await decide(tx, log, deciding);
   if (decided !== "same") {
     await log.save(deps.feed);

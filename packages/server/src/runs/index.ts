@@ -51,7 +51,7 @@ export {
 } from "./run.ts";
 export { openCall, openStep, sealCall, sealParts, sealUpdate, transcriptSecrets } from "./sealed.ts";
 export { type SendDeps, type SendRequest, sendEvents } from "./send.ts";
-export { Attempts, StaleAccess } from "./stale.ts";
+export { Attempts, holdRights, StaleAccess } from "./stale.ts";
 export { principalOf, type StartDeps, type StartRequest, startThread } from "./start.ts";
 export { StartBatch } from "./start-batch.ts";
 export { startChild } from "./start-child.ts";

@@ -19,31 +19,39 @@ import { openCallerOf } from "./children.ts";
 import { endRun } from "./end.ts";
 import type { RunHost } from "./host.ts";
 import { type RunRow, runError } from "./run.ts";
+import { type Rights, StaleAccess } from "./stale.ts";
 import { findRun } from "./store.ts";
 import { ThreadLog } from "./thread-log.ts";
 
 export type ManageDeps = { feed: Feed; host: RunHost; wakes: Wakes; now: () => Date };
 
-/** @throws not_found */
+/** Who acts: a caller with its rights, which must be those of the commit; or the server by itself, for an organization. */
+export type By = Rights | OrganizationId;
+
+/** @throws not_found; StaleAccess when somebody's access has changed since the caller's rights were read */
 export async function lockLog(
   tx: Transaction,
   deps: Pick<ManageDeps, "now">,
-  organizationId: OrganizationId,
+  by: By,
   threadId: ThreadId,
 ): Promise<ThreadLog> {
-  const log = await ThreadLog.lock(tx, organizationId, threadId, deps.now().toISOString());
+  const at = deps.now().toISOString();
+  const log = await (typeof by === "string"
+    ? ThreadLog.lock(tx, by, threadId, at)
+    : ThreadLog.hold(tx, by.organizationId, threadId, at));
   if (log === undefined) throw new CallboardError("not_found", "there is no such thread for this caller");
+  if (typeof by !== "string" && log.epoch !== by.epoch) throw new StaleAccess();
   return log;
 }
 
 export async function updateThread(
   tx: Transaction,
   deps: ManageDeps,
-  organizationId: OrganizationId,
+  by: By,
   threadId: ThreadId,
   change: UpdateThread,
 ): Promise<Thread> {
-  const log = await lockLog(tx, deps, organizationId, threadId);
+  const log = await lockLog(tx, deps, by, threadId);
   if (change.title !== undefined) log.row.title = change.title;
   if (change.metadata !== undefined) log.row.metadata = change.metadata;
   await log.save(deps.feed);
@@ -54,12 +62,12 @@ export async function updateThread(
 export async function setArchived(
   tx: Transaction,
   deps: ManageDeps,
-  organizationId: OrganizationId,
+  by: By,
   threadId: ThreadId,
   archived: boolean,
-  by: PrincipalRef,
+  shown: PrincipalRef,
 ): Promise<Thread> {
-  const log = await lockLog(tx, deps, organizationId, threadId);
+  const log = await lockLog(tx, deps, by, threadId);
   if (log.row.archived === archived) return toThread(log.row);
   if (archived && log.row.state !== "idle") {
     throw new CallboardError(
@@ -68,7 +76,7 @@ export async function setArchived(
     );
   }
   log.row.archived = archived;
-  log.append(archived ? "thread.archived" : "thread.unarchived", null, { by });
+  log.append(archived ? "thread.archived" : "thread.unarchived", null, { by: shown });
   await log.save(deps.feed);
   return toThread(log.row);
 }
@@ -80,13 +88,8 @@ export async function setArchived(
  * @returns the deleted threads
  * @throws not_found, run_active for a thread whose parent's run still needs it
  */
-export async function removeThread(
-  tx: Transaction,
-  deps: ManageDeps,
-  organizationId: OrganizationId,
-  threadId: ThreadId,
-): Promise<ThreadId[]> {
-  const log = await lockLog(tx, deps, organizationId, threadId);
+export async function removeThread(tx: Transaction, deps: ManageDeps, by: By, threadId: ThreadId): Promise<ThreadId[]> {
+  const log = await lockLog(tx, deps, by, threadId);
   await refuseNeeded(tx, log.row);
   const group: ThreadRow[] = [log.row];
   for (let level: ThreadRow[] = group; level.length > 0; ) {
@@ -98,6 +101,7 @@ export async function removeThread(
     group.push(...level);
   }
   const jobs: string[] = [];
+  const organizationId = fromUuid("organization", log.row.organization_id);
   for (const { id } of group) jobs.push(...(await deleteThread(tx, organizationId, fromUuid("thread", id))));
   tx.after(() => {
     for (const { organization_id: organization, id: thread, active_run_id: active } of group) {
@@ -127,13 +131,13 @@ async function refuseNeeded(tx: Transaction, thread: ThreadRow): Promise<void> {
 export async function cancelRun(
   tx: Transaction,
   deps: ManageDeps,
-  organizationId: OrganizationId,
+  by: By,
   threadId: ThreadId,
   runId: RunId,
   error: RunError = runError("canceled"),
 ): Promise<RunRow> {
-  const log = await lockLog(tx, deps, organizationId, threadId);
-  const row = await findRun(tx, organizationId, runId);
+  const log = await lockLog(tx, deps, by, threadId);
+  const row = await findRun(tx, fromUuid("organization", log.row.organization_id), runId);
   if (row === undefined || row.thread_id !== toUuid(threadId)) {
     throw new CallboardError("not_found", "there is no such run for this caller");
   }

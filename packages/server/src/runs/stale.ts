@@ -1,6 +1,8 @@
 /** What to do when access changed while a write that depends on it was being prepared: prepare it again. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { CallboardError } from "@callboard/protocol";
+import { type Caller, shareEpoch } from "../access/index.ts";
+import type { Transaction } from "../storage/index.ts";
 
 /** Many changes in a row, such as a script that ends a thousand tokens, delay what is asked meanwhile; they do not fail it. */
 const PATIENCE_MS = 10_000;
@@ -15,6 +17,19 @@ export class StaleAccess extends Error {
     super("access changed while the request was under way");
     this.name = "StaleAccess";
   }
+}
+
+/** The rights a caller acts with: those of one epoch. */
+export type Rights = Pick<Caller, "organizationId" | "epoch">;
+
+/**
+ * Holds the caller's rights until the transaction ends (access E3), for acts on what is in no thread. Acts on threads
+ * have it of `lockLog`, acts that manage of `Acts`.
+ *
+ * @throws StaleAccess
+ */
+export async function holdRights(tx: Transaction, caller: Rights): Promise<void> {
+  if ((await shareEpoch(tx, caller.organizationId)) !== caller.epoch) throw new StaleAccess();
 }
 
 /** The attempts of one write. */

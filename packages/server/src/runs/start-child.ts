@@ -41,13 +41,13 @@ export function startChild(deps: ChildDeps, request: ChildRequest): Promise<Chil
   const key = keyOf(parent);
   return deps.database.tenant(runScope(key, parent.principal), async (tx) => {
     const at = deps.now().toISOString();
-    const log = await ThreadLog.lock(tx, key.organizationId, key.threadId, at);
+    const log = await ThreadLog.hold(tx, key.organizationId, key.threadId, at);
     if (log === undefined || log.row.active_run_id !== parent.id || log.row.active_fence !== fence) {
       return { kind: "fenced" };
     }
     const before = await findRun(tx, key.organizationId, childIds(request.callId, request.number).runId);
     if (before !== undefined) return { kind: "started", row: before };
-    if (log.row.access_epoch !== epoch) return { kind: "stale" };
+    if (log.epoch !== epoch) return { kind: "stale" };
     return { kind: "started", row: await write(tx, deps, request, log.row, at) };
   });
 }

@@ -6,10 +6,12 @@
 import { type EventData, type EventType, fromUuid, type OrganizationId, type ThreadId } from "@callboard/protocol";
 import { type Feed, insertEvents, type NewEvent, newEvent } from "../events/index.ts";
 import type { Transaction } from "../storage/index.ts";
-import { lockThread, putThread, type ThreadRow } from "../threads/index.ts";
+import { type HeldThread, holdThread, lockThread, putThread, type ThreadRow } from "../threads/index.ts";
 
 export class ThreadLog {
-  readonly row: ThreadRow & { access_epoch: number };
+  readonly row: ThreadRow;
+  /** The organization's access epoch until the transaction ends; null where nobody's rights are asked for. */
+  readonly epoch: number | null;
   readonly #tx: Transaction;
   readonly #first: number;
   readonly #events: Array<{ run: string | null; event: NewEvent }> = [];
@@ -17,14 +19,15 @@ export class ThreadLog {
   /** The event appended last. */
   last: { id: string; seq: number } = { id: "", seq: 0 };
 
-  private constructor(tx: Transaction, row: ThreadRow & { access_epoch: number }, at: string) {
+  private constructor(tx: Transaction, row: ThreadRow | HeldThread, at: string) {
     this.#tx = tx;
     this.row = row;
+    this.epoch = "access_epoch" in row ? row.access_epoch : null;
     this.#first = row.last_seq + 1;
     this.at = at;
   }
 
-  /** Locks the thread; undefined when there is none. */
+  /** Locks the thread, for what the server does by itself; undefined when there is none. */
   static async lock(
     tx: Transaction,
     organizationId: OrganizationId,
@@ -32,6 +35,17 @@ export class ThreadLog {
     at: string,
   ): Promise<ThreadLog | undefined> {
     const row = await lockThread(tx, organizationId, threadId);
+    return row === undefined ? undefined : new ThreadLog(tx, row, at);
+  }
+
+  /** The same with the organization's access held still, for whoever acts with somebody's rights. */
+  static async hold(
+    tx: Transaction,
+    organizationId: OrganizationId,
+    threadId: ThreadId,
+    at: string,
+  ): Promise<ThreadLog | undefined> {
+    const row = await holdThread(tx, organizationId, threadId);
     return row === undefined ? undefined : new ThreadLog(tx, row, at);
   }
 

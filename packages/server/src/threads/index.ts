@@ -3,6 +3,8 @@ export { ThreadDirectory } from "./directory.ts";
 export {
   deleteThread,
   findThread,
+  type HeldThread,
+  holdThread,
   insertThread,
   listThreads,
   lockChildThreads,

@@ -17,17 +17,24 @@ export function findThread(sql: Sql, organizationId: OrganizationId, id: ThreadI
 
 const lock = statement(
   "threads.lock",
+  `select ${columns} from threads t where t.organization_id = $1 and t.id = $2 for update`,
+);
+/** The thread, locked until the transaction ends: whoever changes a thread or its runs comes through here or `hold`. */
+export function lockThread(sql: Sql, organizationId: OrganizationId, id: ThreadId): Promise<ThreadRow | undefined> {
+  return sql.row<ThreadRow>(lock, [toUuid(organizationId), toUuid(id)]);
+}
+
+// PostgreSQL takes the locks of a row in the order of these clauses: the organization's after the thread's is had.
+const hold = statement(
+  "threads.hold",
   `select ${columns}, g.access_epoch
      from threads t join organizations g on g.id = t.organization_id
-    where t.organization_id = $1 and t.id = $2 for update of t`,
+    where t.organization_id = $1 and t.id = $2 for update of t for share of g`,
 );
-/** The thread, locked until the transaction ends: whoever changes a thread or its runs comes through here. */
-export function lockThread(
-  sql: Sql,
-  organizationId: OrganizationId,
-  id: ThreadId,
-): Promise<(ThreadRow & { access_epoch: number }) | undefined> {
-  return sql.row(lock, [toUuid(organizationId), toUuid(id)]);
+export type HeldThread = ThreadRow & { access_epoch: number };
+/** The same with the organization's access held still (access E3): whoever acts for a caller comes through here. */
+export function holdThread(sql: Sql, organizationId: OrganizationId, id: ThreadId): Promise<HeldThread | undefined> {
+  return sql.row<HeldThread>(hold, [toUuid(organizationId), toUuid(id)]);
 }
 
 const insert = statement(
