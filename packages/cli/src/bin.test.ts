@@ -102,7 +102,7 @@ describe("answers", () => {
       ["thread_1", "running", "Parcel[2J", "-", "2026-01-31T09:30:00.000Z"],
       [""],
     ]);
-    expect(outcome.stderr).toBe("there are more: --cursor c1\n");
+    expect(outcome.stderr).toBe("there are more: --limit all, or --cursor c1\n");
   });
 });
 
@@ -182,7 +182,10 @@ describe("endpoints and jobs", () => {
     expect((await call("later", "{}", "--json")).stdout).toBe('{"category":"bug"}\n');
     expect((await call("/endpoints/triage", "{}", "--json")).stdout).toBe('{"category":"bug"}\n');
     const wrong = await call("triage", "{ticket");
-    expect([wrong.code, wrong.stderr]).toEqual([2, "callboard: expected JSON as input; found {ticket\n"]);
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringMatching(/^callboard: expected JSON; found {ticket \(/),
+    ]);
   });
 
   test("jobs get, wait and cancel print the job; a job that failed makes exit code 3", async () => {
@@ -216,19 +219,6 @@ describe("endpoints and jobs", () => {
   });
 });
 
-test("events decide sends the decision", async () => {
-  const sent = { thread, events: [{ type: "permission.decision", event_id: "event_9", seq: 9, run }] };
-  const server = await scriptedServer({ "POST /threads/thread_1/events": json(sent) });
-  const args = ["events", "decide", "thread_1", "perm_1", "deny", "--message", "too much"];
-  expect(await callboard(server.url, args)).toMatchObject({ code: 0, stderr: "" });
-  expect(JSON.parse(server.seen[0]?.body ?? "")).toEqual({
-    type: "permission.decision",
-    permission_id: "perm_1",
-    decision: "deny",
-    message: "too much",
-  });
-});
-
 test("tokens create finds agents by slug and prints the secret", async () => {
   const created = { token: { id: "token_2", label: "ci" }, secret: "cbs_new" };
   const server = await scriptedServer({
@@ -250,7 +240,8 @@ test("tokens create finds agents by slug and prints the secret", async () => {
 
 test("usage prints one line a model, and budgets create says whom it counts", async () => {
   const row = { key: "openai/gpt-5", runs: 1, calls: 2, input_tokens: 3, output_tokens: 4, cost_micros: 5 };
-  const budget = { id: "budget_1", period: "day", limit_micros: null, limit_tokens: 9 };
+  const subject = { kind: "each_user" };
+  const budget = { id: "budget_1", subject, period: "day", limit_micros: null, limit_tokens: 9 };
   const server = await scriptedServer({
     "GET /usage?group_by=model": json({ data: [row] }),
     "POST /budgets": json(budget, 201),
@@ -313,7 +304,11 @@ describe("what goes wrong", () => {
 
   test.each([
     ["an unknown command", ["bogus"], "unknown command 'bogus'"],
-    ["a wrong decision", ["events", "decide", "t", "p", "maybe"], "allow_once, allow_for_thread, deny"],
+    ["a wrong choice", ["permissions", "list", "--state", "maybe"], "pending, allowed, denied, expired"],
+    ["something else than an id", ["threads", "get", "support"], "Expected the id of a thread, like thread_01"],
+    ["a deletion that nobody can confirm", ["threads", "delete", "thread_1"], "expected --yes"],
+    ["a secret in an argument", ["models", "create", "m", "--kind", "openai", "--key", "sk-1"], "too many arguments"],
+    ["an option without its path", ["me", "--token-file", "nowhere"], "--token-file cannot be read"],
     ["a missing argument", ["threads", "get"], "missing required argument 'thread'"],
     ["--follow without a text", ["threads", "create", "support", "--follow"], "expected a text with --follow"],
     ["a file that is not there", ["files", "upload", "gone.txt", "--agent", "a"], "found nothing at gone.txt"],
@@ -330,7 +325,7 @@ test("Ctrl-C ends events follow without a word", async () => {
     "GET /threads/thread_1/events/stream?after_seq=3": stream([entry(4, "run.started", { attempt: 1 })]),
   });
   const env = { CALLBOARD_URL: server.url, CALLBOARD_TOKEN: "cbp_secret" };
-  const following = start(["events", "follow", "thread_1", "--after", "3"], env, await folder());
+  const following = start(["events", "follow", "thread_1", "--after-seq", "3"], env, await folder());
   await following.stdoutHas("run run_1 started\n");
   following.child.kill("SIGINT");
   expect(await following.outcome).toEqual({ code: 130, stdout: "run run_1 started\n", stderr: "" });

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { findConnection } from "./connection.ts";
+import { findBaseUrl, findConnection } from "./connection.ts";
 
 let env: { CALLBOARD_DATA_DIR: string };
 beforeEach(() => {
@@ -14,17 +14,31 @@ const save = (text: string) => writeFileSync(join(env.CALLBOARD_DATA_DIR, "crede
 const saved = { baseUrl: "http://127.0.0.1:4100", token: "cbp_saved" };
 const saveGood = () => save(JSON.stringify({ base_url: saved.baseUrl, token: saved.token, agents: {} }));
 
-test("flags win over the environment, which wins over the file", () => {
+test("options win over the environment, which wins over the file", () => {
   saveGood();
+  const tokenFile = join(env.CALLBOARD_DATA_DIR, "token");
+  writeFileSync(tokenFile, "cbp_option\n");
   const outside = { ...env, CALLBOARD_URL: "https://env.test", CALLBOARD_TOKEN: "cbp_env" };
-  const flags = { baseUrl: "https://flag.test", token: "cbp_flag" };
-  expect(findConnection(flags, outside)).toEqual(flags);
+  expect(findConnection({ baseUrl: "https://option.test", tokenFile }, outside)).toEqual({
+    baseUrl: "https://option.test",
+    token: "cbp_option",
+  });
   expect(findConnection({}, outside)).toEqual({ baseUrl: "https://env.test", token: "cbp_env" });
   expect(findConnection({}, { ...env, CALLBOARD_URL: "", CALLBOARD_TOKEN: "" })).toEqual(saved);
 });
 
 test("a token alone goes to the local server", () => {
-  expect(findConnection({ token: "cbp_flag" }, env)).toEqual({ baseUrl: "http://127.0.0.1:4100", token: "cbp_flag" });
+  expect(findConnection({}, { ...env, CALLBOARD_TOKEN: "cbp_env" })).toEqual({
+    baseUrl: "http://127.0.0.1:4100",
+    token: "cbp_env",
+  });
+});
+
+test("somebody who comes without a token finds the server in the same places", () => {
+  expect(findBaseUrl({}, env)).toBe("http://127.0.0.1:4100");
+  save(JSON.stringify({ base_url: "http://127.0.0.1:4101", token: saved.token }));
+  expect(findBaseUrl({}, env)).toBe("http://127.0.0.1:4101");
+  expect(findBaseUrl({ baseUrl: "https://option.test" }, env)).toBe("https://option.test");
 });
 
 test("the file's token is never sent to another address", () => {
@@ -34,10 +48,21 @@ test("the file's token is never sent to another address", () => {
 });
 
 test("no token, an address without http and a broken file are told apart", () => {
-  expect(() => findConnection({}, env)).toThrow("no token: give --token or CALLBOARD_TOKEN");
-  expect(() => findConnection({ baseUrl: "localhost:4100", token: "x" }, env)).toThrow("expected an address like");
+  expect(() => findConnection({}, env)).toThrow("no token: set CALLBOARD_TOKEN");
+  const withToken = { ...env, CALLBOARD_TOKEN: "x" };
+  expect(() => findConnection({ baseUrl: "localhost:4100" }, withToken)).toThrow("expected an address like");
+  expect(() => findConnection({ baseUrl: "http://" }, withToken)).toThrow("expected an address like");
   for (const text of ["{", "null", '{"token":"x"}']) {
     save(text);
     expect(() => findConnection({}, env)).toThrow("does not hold base_url and token");
   }
+});
+
+test("a token that cannot be one is told before it is sent, and not shown", () => {
+  const broken = { ...env, CALLBOARD_TOKEN: "cbp_one\ncbp_two" };
+  expect(() => findConnection({}, broken)).toThrow(/^the token holds a space, a line break/);
+  expect(() => findConnection({ tokenFile: join(env.CALLBOARD_DATA_DIR, "none") }, env)).toThrow("cannot be read");
+  const empty = join(env.CALLBOARD_DATA_DIR, "empty");
+  writeFileSync(empty, "\n");
+  expect(() => findConnection({ tokenFile: empty }, env)).toThrow("expected a token on the first line");
 });

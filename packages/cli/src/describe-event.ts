@@ -28,9 +28,8 @@ export function describeEvent(event: Event): string | undefined {
     }
     case "permission.requested": {
       const { tool, input, permission_id } = event.data;
-      const decide = `callboard events decide ${event.thread_id} ${permission_id} allow_once|allow_for_thread|deny`;
       // Whoever decides has to see all of it.
-      return `permission wanted for ${tool} ${JSON.stringify(input)}\n  ${decide}`;
+      return `permission wanted for ${tool} ${JSON.stringify(input)}\n  callboard permissions approve|deny ${permission_id}`;
     }
     case "permission.decided": {
       const { decision, message } = event.data;

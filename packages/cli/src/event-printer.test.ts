@@ -44,7 +44,7 @@ test("thinking and answer of one message id are two texts", () => {
 test("a request for permission says how to answer it", () => {
   const wanted = entry(1, "permission.requested", { permission_id: "perm_1", tool: "refund", input: { cents: 5 } });
   expect(printed(wanted)).toBe(
-    'permission wanted for refund {"cents":5}\n  callboard events decide thread_1 perm_1 allow_once|allow_for_thread|deny\n',
+    'permission wanted for refund {"cents":5}\n  callboard permissions approve|deny perm_1\n',
   );
 });
 

@@ -41,7 +41,8 @@ export async function followJobOnTerminal(
   });
 }
 
-async function untilInterrupted(json: boolean, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+/** Work that Ctrl-C ends, with the exit code for it. */
+export async function untilInterrupted(json: boolean, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const stop = new AbortController();
   const onSignal = () => stop.abort();
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);

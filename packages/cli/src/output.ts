@@ -32,6 +32,12 @@ export function printFields(fields: Record<string, unknown>): void {
   }
 }
 
+/** One thing: its fields, or JSON. */
+export function printOne(json: boolean, thing: Record<string, unknown>): void {
+  if (json) printJson(thing);
+  else printFields(thing);
+}
+
 /** One line per row under a line of names. */
 export function printTable<Column extends string>(
   columns: readonly Column[],

@@ -15,6 +15,17 @@ export function parseVariables(texts: readonly string[]): Record<string, string 
   );
 }
 
+/** `name=value`. @throws UsageError */
+export function parseMetadata(texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const at = text.indexOf("=");
+      if (at < 1) throw new UsageError(`expected --metadata name=value; found ${text}`);
+      return [text.slice(0, at), text.slice(at + 1)];
+    }),
+  );
+}
+
 function parseValue(text: string, json: string): string | number | boolean {
   try {
     const value: unknown = JSON.parse(json);

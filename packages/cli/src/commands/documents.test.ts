@@ -59,18 +59,18 @@ test("replace sends the file, and the revision that was seen", async () => {
   expect(server.seen[0]?.body).toContain('filename="a.md"\r\nContent-Type: text/markdown\r\n\r\n# A\n');
 });
 
-test("create-collection opens it to groups by their slugs", async () => {
+test("collections create opens it to groups by their slugs", async () => {
   const server = await scriptedServer({
     "GET /groups?limit=200": json({ data: [{ id: "group_1", slug: "payments" }], next_cursor: null }),
     "POST /document-collections": json({ id: "collection_1", slug: "rules" }, 201),
   });
-  const args = ["documents", "create-collection", "rules", "--language", "english", "--group", "payments"];
+  const args = ["collections", "create", "rules", "--language", "english", "--group", "payments"];
   expect(await callboard(server.url, [...args, "--group", "group_2"])).toMatchObject({ code: 0 });
   expect(JSON.parse(server.seen[1]?.body ?? "")).toEqual({
     slug: "rules",
     name: "rules",
-    access: { organization: false, groups: ["group_1", "group_2"] },
     language: "english",
+    access: { organization: false, users: [], groups: ["group_1", "group_2"], services: [] },
   });
 });
 

@@ -1,14 +1,13 @@
 import type { DocumentHit } from "@callboard/client";
 import type { Command } from "commander";
+import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { ContextOf } from "../context.ts";
 import { toUpload } from "../local-file.ts";
-import { collect, type PageOptions, paged, pageOf, printPage, wholeNumber } from "../options.ts";
-import { plain, printFields, printJson, styled, write } from "../output.ts";
-import { groupIds } from "./people.ts";
+import { given, listed, type PageOptions, paged, printPage, wholeNumber } from "../options.ts";
+import { plain, printJson, printOne, styled, write } from "../output.ts";
 
 type SearchOptions = { collection?: string; limit?: number };
 type ReplaceOptions = { type?: string; revision?: string };
-type CreateOptions = { name?: string; language?: string; organization?: true; group?: string[] };
 
 export function addDocumentCommands(program: Command, contextOf: ContextOf): void {
   const documents = program.command("documents").description("text that people and agents may search");
@@ -32,8 +31,7 @@ export function addDocumentCommands(program: Command, contextOf: ContextOf): voi
     .action(async (collection: string, path: string, { type }: { type?: string }, command: Command) => {
       const { client, json } = contextOf(command);
       const document = await client.documents.upload(collection, await toUpload(path, type));
-      if (json) printJson(document);
-      else printFields(document);
+      printOne(json, document);
     });
 
   documents
@@ -43,17 +41,16 @@ export function addDocumentCommands(program: Command, contextOf: ContextOf): voi
     .option("--revision <revision>", "only in the place of this one, which you have seen")
     .action(async (documentId: string, path: string, { type, revision }: ReplaceOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      const seen = revision === undefined ? {} : { ifRevision: revision };
+      const seen = given({ ifRevision: revision });
       const document = await client.documents.replaceWith(documentId, await toUpload(path, type), seen);
-      if (json) printJson(document);
-      else printFields(document);
+      printOne(json, document);
     });
 
   paged(documents.command("list <collection>"))
     .description("list a collection's documents, newest first")
     .action(async (collection: string, options: PageOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      const page = await client.documents.list(collection, pageOf(options));
+      const page = await listed(options, (at) => client.documents.list(collection, at));
       printPage(json, page, ["id", "name", "title", "media_type", "passages", "created_at"]);
     });
 
@@ -68,35 +65,18 @@ export function addDocumentCommands(program: Command, contextOf: ContextOf): voi
     });
 
   documents
-    .command("delete <document>")
-    .description("delete a document")
+    .command("get <document>")
+    .description("retrieve what is known about a document")
     .action(async (documentId: string, _: unknown, command: Command) => {
-      await contextOf(command).client.documents.delete(documentId);
+      const { client, json } = contextOf(command);
+      printOne(json, await client.documents.get(documentId));
     });
 
-  paged(documents.command("collections"))
-    .description("list the collections that you may read, or all of them as an admin")
-    .action(async (options: PageOptions, command: Command) => {
+  confirming(documents.command("delete <document>"))
+    .description("delete a document")
+    .action(async (documentId: string, options: ConfirmOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      printPage(json, await client.collections.list(pageOf(options)), ["id", "slug", "name", "language"]);
-    });
-
-  documents
-    .command("create-collection <slug>")
-    .description("create a collection; without an option nobody may read it")
-    .option("--name <text>", "its name (default: the slug)")
-    .option("--language <language>", "how words are brought to their stems, like english (default: simple)")
-    .option("--organization", "open it to every member but guests")
-    .option("--group <group>", "open it to a group, by slug or id (repeatable)", collect)
-    .action(async (slug: string, { name, language, organization, group }: CreateOptions, command: Command) => {
-      const { client, json } = contextOf(command);
-      type Body = Parameters<typeof client.collections.create>[0];
-      const groups = await groupIds(client, group);
-      const body = { slug, name: name ?? slug, access: { organization: organization === true, groups } };
-      // The server knows its languages, and says which one it does not know.
-      const made = await client.collections.create({ ...body, ...(language ? { language } : {}) } as Body);
-      if (json) printJson(made);
-      else printFields(made);
+      if (await confirmed(`delete document ${documentId}`, options, json)) await client.documents.delete(documentId);
     });
 }
 

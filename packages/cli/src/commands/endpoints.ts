@@ -1,9 +1,9 @@
-import { text } from "node:stream/consumers";
 import { type Command, Option } from "commander";
 import { type DescribedEndpoint, endpointsIn } from "../code/openapi.ts";
 import type { ContextOf } from "../context.ts";
-import { UsageError } from "../errors.ts";
-import { printJson, printTable, write } from "../output.ts";
+import { untilInterrupted } from "../follow.ts";
+import { readJsonArgument } from "../json-input.ts";
+import { plain, printJson, printTable, write } from "../output.ts";
 import { readOpenApi } from "../project/described.ts";
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
@@ -33,22 +33,16 @@ export function addEndpointCommands(program: Command, contextOf: ContextOf): voi
     )
     .action(async (path: string, input: string | undefined, { method }: CallOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      const value = parseInput(input === "-" ? await text(process.stdin) : input);
       const below = path.replace(/^\/endpoints(?=\/|$)/, ""); // as `list` shows it
-      const answer = await client.endpoints.call(below, value, { method });
-      if (json) printJson(answer);
-      else write(`${JSON.stringify(answer, null, 2)}\n`);
+      const value = input === undefined ? undefined : await readJsonArgument(input);
+      // Aborted, the call cancels the job that it waits for.
+      await untilInterrupted(json, async (signal) => {
+        const answer = await client.endpoints.call(below, value, { method, signal });
+        if (json) printJson(answer ?? null);
+        else if (answer !== undefined) write(`${plain(JSON.stringify(answer, null, 2))}\n`);
+      });
     });
 }
 
 const pathOf = (parts: DescribedEndpoint["parts"]): string =>
   ["/endpoints", ...parts.map((part) => ("literal" in part ? part.literal : `{${part.param}}`))].join("/");
-
-function parseInput(input: string | undefined): unknown {
-  if (input === undefined) return undefined;
-  try {
-    return JSON.parse(input);
-  } catch {
-    throw new UsageError(`expected JSON as input; found ${input.slice(0, 80)}`);
-  }
-}

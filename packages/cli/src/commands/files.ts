@@ -1,11 +1,14 @@
 import { basename } from "node:path";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
+import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { ContextOf } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { saveTo, toUpload } from "../local-file.ts";
-import { type PageOptions, paged, pageOf, printPage } from "../options.ts";
-import { plain, printFields, printJson, write } from "../output.ts";
+import { given, listed, type PageOptions, paged, printPage } from "../options.ts";
+import { plain, printJson, printOne, write } from "../output.ts";
 
+const kinds = ["attachment", "artifact"] as const;
+type Kind = (typeof kinds)[number];
 type UploadOptions = { thread?: string; agent?: string; type?: string };
 
 export function addFileCommands(program: Command, contextOf: ContextOf): void {
@@ -14,7 +17,7 @@ export function addFileCommands(program: Command, contextOf: ContextOf): void {
   files
     .command("upload <path>")
     .description("upload a file to a thread, or to an agent before a thread exists")
-    .option("--thread <id>", "the thread")
+    .option("--thread <thread>", "the thread")
     .option("--agent <agent>", "the agent")
     .option("--type <media type>", "media type (default: by the file's ending)")
     .action(async (path: string, { thread, agent, type }: UploadOptions, command: Command) => {
@@ -26,16 +29,24 @@ export function addFileCommands(program: Command, contextOf: ContextOf): void {
         thread === undefined
           ? await client.files.uploadToAgent(agent as string, upload)
           : await client.files.uploadToThread(thread, upload);
-      if (json) printJson(file);
-      else printFields(file);
+      printOne(json, file);
     });
 
   paged(files.command("list <thread>"))
     .description("list a thread's files, newest first")
-    .action(async (threadId: string, options: PageOptions, command: Command) => {
+    .addOption(new Option("--kind <kind>", "only what callers added, or what agents wrote").choices(kinds))
+    .action(async (threadId: string, { kind, ...options }: PageOptions & { kind?: Kind }, command: Command) => {
       const { client, json } = contextOf(command);
-      const page = await client.files.list(threadId, pageOf(options));
+      const page = await listed(options, (at) => client.files.list(threadId, { ...at, ...given({ kind }) }));
       printPage(json, page, ["id", "kind", "name", "media_type", "size_bytes", "created_at"]);
+    });
+
+  files
+    .command("get <file>")
+    .description("retrieve what is known about a file")
+    .action(async (fileId: string, _: unknown, command: Command) => {
+      const { client, json } = contextOf(command);
+      printOne(json, await client.files.get(fileId));
     });
 
   files
@@ -56,6 +67,13 @@ export function addFileCommands(program: Command, contextOf: ContextOf): void {
       await saveTo(path, bytes);
       if (json) printJson({ ...file, path });
       else write(`${path}\n`);
+    });
+
+  confirming(files.command("delete <file>"))
+    .description("remove a file")
+    .action(async (fileId: string, options: ConfirmOptions, command: Command) => {
+      const { client, json } = contextOf(command);
+      if (await confirmed(`delete file ${fileId}`, options, json)) await client.files.delete(fileId);
     });
 }
 

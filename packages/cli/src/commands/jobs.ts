@@ -2,7 +2,7 @@ import type { Job } from "@callboard/client";
 import type { Command } from "commander";
 import type { ContextOf } from "../context.ts";
 import { exitCode } from "../errors.ts";
-import { followJobOnTerminal } from "../follow.ts";
+import { followJobOnTerminal, untilInterrupted } from "../follow.ts";
 import { wholeNumber } from "../options.ts";
 import { printFields, printJson } from "../output.ts";
 
@@ -20,12 +20,14 @@ export function addJobCommands(program: Command, contextOf: ContextOf): void {
 
   jobs
     .command("wait <job>")
-    .description("retrieve a job once it has ended")
+    .description("retrieve a job once it has ended; exit code 3 when it failed or was canceled")
     .action(async (jobId: string, _: unknown, command: Command) => {
       const { client, json } = contextOf(command);
-      const job = await client.jobs.wait(jobId);
-      print(json, job);
-      if (job.state !== "completed") process.exitCode = exitCode.runFailed;
+      await untilInterrupted(json, async (signal) => {
+        const job = await client.jobs.wait(jobId, { signal });
+        print(json, job);
+        if (job.state !== "completed") process.exitCode = exitCode.runFailed;
+      });
     });
 
   jobs

@@ -122,7 +122,10 @@ describe("an agent without a file", () => {
     const { run, client, slugs } = await desk({ "agents/greeter.ts": agentText(greeter) });
     await client.agents.create({ slug: "old", draft: { name: "Old" } });
     const refused = await run("apply", "--prune");
-    expect(refused).toMatchObject({ code: 2, stderr: "callboard: expected --yes, because this takes away old\n" });
+    expect(refused).toMatchObject({
+      code: 2,
+      stderr: "callboard: expected --yes, because nobody can be asked to take away old\n",
+    });
     expect(await slugs()).toEqual(["old"]);
     const { code, stdout } = await run("apply", "--prune", "--yes");
     expect(code).toBe(0);
@@ -212,7 +215,7 @@ changed documents/handbook/refunds.md
     expect(await client.documents.get(before?.id ?? "")).toMatchObject({ title: "Card refunds", revision: "2" });
     expect(await run("apply", "--prune-documents")).toMatchObject({
       code: 2,
-      stderr: "callboard: expected --yes, because this takes away documents/handbook/elsewhere.md\n",
+      stderr: "callboard: expected --yes, because nobody can be asked to take away documents/handbook/elsewhere.md\n",
     });
     expect(await run("apply", "--prune-documents", "--yes")).toMatchObject({
       code: 0,

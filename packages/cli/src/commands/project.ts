@@ -1,13 +1,13 @@
 /** Commands that bring a project's files and a server together. */
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { CollectionPlan, FoundAgent } from "@callboard/server";
 import type { Command } from "commander";
 import { agentSource } from "../code/agent-source.ts";
 import { typedHelpers } from "../code/typed-helpers.ts";
+import { type ConfirmOptions, confirmed } from "../confirm.ts";
 import type { Context, ContextOf } from "../context.ts";
-import { exitCode, UsageError } from "../errors.ts";
+import { exitCode } from "../errors.ts";
 import { plain, printJson, write } from "../output.ts";
 import { applyPlans, type Done } from "../project/apply.ts";
 import { describePlan, summarize } from "../project/describe.ts";
@@ -21,7 +21,7 @@ import { readIfThere, type Saved, save } from "../source-file.ts";
 
 /** `documents` is false for `--no-documents`. */
 type PlanOptions = ProjectOptions & { prune?: boolean; pruneDocuments?: boolean; documents: boolean };
-type ApplyOptions = PlanOptions & { yes?: boolean };
+type ApplyOptions = PlanOptions & ConfirmOptions;
 type ExportOptions = ProjectOptions & { out?: string; draft?: boolean; force?: boolean };
 type GenerateOptions = ProjectOptions & { out?: string; check?: boolean };
 type Plan = Awaited<ReturnType<typeof makePlan>>;
@@ -44,7 +44,7 @@ export function addProjectCommands(program: Command, contextOf: ContextOf, env: 
       const context = contextOf(command);
       const plan = await makePlan(context, projectFolder(options, env), options);
       if (!context.json) printPlan(plan);
-      if (options.yes !== true && !(await confirmed(plan, context.json))) return;
+      if (!(await mayTakeAway(plan, options, context.json))) return;
       const done: Done[] = [];
       const tell = (one: Done) => {
         done.push(one);
@@ -72,7 +72,7 @@ export function addProjectCommands(program: Command, contextOf: ContextOf, env: 
 
   inProject(program.command("generate"))
     .description("write what the server has as typed helpers: agents, tools, models and endpoints")
-    .option("--out <file>", "where to write it, or - for standard output (default: callboard.gen.ts of the project)")
+    .option("--out <path>", "where to write it, or - for standard output (default: callboard.gen.ts of the project)")
     .option("--check", "write nothing; exit code 4 when the file is out of date")
     .action(async (options: GenerateOptions, command: Command) => {
       const { client, json, baseUrl } = contextOf(command);
@@ -140,21 +140,12 @@ function printPlan({ plans, left, collections }: Plan): void {
 
 const slugs = (agents: readonly FoundAgent[]): string => agents.map(({ agent }) => plain(agent.slug)).join(", ");
 
-/** Asks a person, if something is to be taken away. @throws UsageError when there is nobody to ask */
-async function confirmed({ plans, collections }: Plan, json: boolean): Promise<boolean> {
+/** Whether what is to be taken away may be, if anything is. */
+async function mayTakeAway({ plans, collections }: Plan, options: ConfirmOptions, json: boolean): Promise<boolean> {
   const agents = plans.filter(({ action }) => action === "delete" || action === "unpublish").map(({ slug }) => slug);
   const documents = collections.flatMap((one) =>
     one.documents.flatMap(({ action, name }) => (action === "delete" ? [plain(`documents/${one.slug}/${name}`)] : [])),
   );
   const gone = [...agents, ...documents];
-  if (gone.length === 0) return true;
-  if (json || !process.stdin.isTTY) throw new UsageError(`expected --yes, because this takes away ${gone.join(", ")}`);
-  const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  const answer = await terminal
-    .question(`Take away ${gone.join(", ")}? Only "yes" does it: `)
-    .finally(() => terminal.close());
-  if (answer.trim() === "yes") return true;
-  write("Nothing was changed.\n");
-  process.exitCode = exitCode.failed;
-  return false;
+  return gone.length === 0 || confirmed(`take away ${gone.join(", ")}`, options, json);
 }

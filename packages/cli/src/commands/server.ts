@@ -3,22 +3,10 @@ import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { exitCode, UsageError } from "../errors.ts";
 import { printFields, printJson, printTable } from "../output.ts";
+import { readSecret } from "../secret.ts";
 
 type PasswordOptions = { email: string; link?: boolean; json?: boolean };
 type InitOptions = { email: string; organization: string; name?: string; json?: boolean };
-
-/** The first line of standard input: a password in an argument would stay in the shell's history. */
-async function readSecret(): Promise<string> {
-  if (process.stdin.isTTY) process.stderr.write("Password (shown as you type; or pipe it in): ");
-  let text = "";
-  for await (const chunk of process.stdin.setEncoding("utf8")) {
-    text += chunk;
-    if (text.includes("\n")) break;
-  }
-  const [line = ""] = text.split(/\r?\n/);
-  if (line === "") throw new UsageError("expected a password on standard input, or --link");
-  return line;
-}
 
 export function addServerCommands(program: Command, env: NodeJS.ProcessEnv): void {
   program
@@ -64,7 +52,10 @@ export function addServerCommands(program: Command, env: NodeJS.ProcessEnv): voi
     .action(async (_: PasswordOptions, command: Command) => {
       const { email, link, json } = command.optsWithGlobals<PasswordOptions>();
       const { adminPassword, adminPasswordLink } = await import("@callboard/server");
-      const made = link === true ? await adminPasswordLink(email) : await adminPassword(email, await readSecret());
+      const made =
+        link === true
+          ? await adminPasswordLink(email)
+          : await adminPassword(email, await readSecret("the new password, or --link,"));
       if (json) printJson(made);
       else printFields(made);
     });

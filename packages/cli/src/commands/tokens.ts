@@ -1,8 +1,9 @@
 import type { CallboardClient } from "@callboard/client";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Context, ContextOf } from "../context.ts";
-import { collect, type PageOptions, paged, pageOf, printPage, wholeNumber } from "../options.ts";
-import { printFields, printJson } from "../output.ts";
+import { agentIds } from "../names.ts";
+import { collect, given, listed, type PageOptions, paged, printPage, wholeNumber } from "../options.ts";
+import { printFields, printJson, printOne } from "../output.ts";
 
 type CreateOptions = {
   kind: "personal" | "service";
@@ -10,6 +11,7 @@ type CreateOptions = {
   scope?: string[];
   agent?: string[];
   attribute?: true;
+  requestsPerMinute?: number;
   expiresInDays?: number | "never";
 };
 type UpdateOptions = { label?: string; scope?: string[]; agent?: string[]; attribute?: boolean };
@@ -28,6 +30,7 @@ export function addTokenCommands(program: Command, contextOf: ContextOf): void {
     .option("--scope <scope>", "what it may do, like threads:read (repeatable; default: what the kind needs)", collect)
     .option("--agent <agent>", "an agent that a service token may call, by id or slug (repeatable)", collect)
     .option("--attribute", "a service token may act for people")
+    .option("--requests-per-minute <n>", "how often it may ask (default: the server's limit)", wholeNumber)
     .option("--expires-in-days <days>", "days until it expires, or never (default: 90)", days)
     .action((options: CreateOptions, command: Command) => createToken(contextOf(command), options));
 
@@ -35,12 +38,12 @@ export function addTokenCommands(program: Command, contextOf: ContextOf): void {
     .description("list your tokens, or all of the organization's for its admins")
     .action(async (options: PageOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      const page = await client.tokens.list(pageOf(options));
+      const page = await listed(options, client.tokens.list);
       printPage(json, page, ["id", "kind", "label", "prefix", "expires_at", "last_used_at", "revoked_at"]);
     });
 
   tokens
-    .command("update <id>")
+    .command("update <token>")
     .description("rename a token, take scopes away, or change what a service token may call")
     .option("--label <text>", "what it is for")
     .option("--scope <scope>", "a scope that it keeps; the others go (repeatable)", collect)
@@ -51,24 +54,21 @@ export function addTokenCommands(program: Command, contextOf: ContextOf): void {
       const { client, json } = contextOf(command);
       const { label, scope, agent, attribute } = options;
       const token = await client.tokens.update(tokenId, {
-        ...(label === undefined ? {} : { label }),
-        ...(scope ? { scopes: scope as Scopes } : {}),
+        ...given({ label, scopes: scope as Scopes | undefined, may_attribute: attribute }),
         ...(agent ? { agent_ids: await agentIds(client, agent) } : {}),
-        ...(attribute === undefined ? {} : { may_attribute: attribute }),
       });
-      if (json) printJson(token);
-      else printFields(token);
+      printOne(json, token);
     });
 
   tokens
-    .command("rotate <id>")
+    .command("rotate <token>")
     .description("replace a token's secret; the new one is printed once and kept nowhere")
     .option("--overlap-seconds <n>", "how long the old secret still works, at most 86400 (default: 0)", wholeNumber)
     .option("--expires-in-days <days>", "days until it expires, or never (default: as many as at first)", days)
     .action(async (tokenId: string, { overlapSeconds, expiresInDays }: RotateOptions, command: Command) => {
       const { client, json } = contextOf(command);
       const rotated = await client.tokens.rotate(tokenId, {
-        ...(overlapSeconds === undefined ? {} : { overlap_seconds: overlapSeconds }),
+        ...given({ overlap_seconds: overlapSeconds }),
         ...expiry(expiresInDays),
       });
       if (json) printJson(rotated);
@@ -76,32 +76,28 @@ export function addTokenCommands(program: Command, contextOf: ContextOf): void {
     });
 
   tokens
-    .command("revoke <id>")
+    .command("revoke <token>")
     .description("end a token at once")
     .action(async (tokenId: string, _: unknown, command: Command) => {
       const { client, json } = contextOf(command);
       const token = await client.tokens.revoke(tokenId);
-      if (json) printJson(token);
-      else printFields(token);
+      printOne(json, token);
     });
 }
 
 async function createToken({ client, json }: Context, options: CreateOptions): Promise<void> {
-  const { kind, label, scope, agent, attribute, expiresInDays } = options;
+  const { kind, label, scope, agent, attribute, requestsPerMinute, expiresInDays } = options;
   const created = await client.tokens.create({
     kind,
     label,
     ...(scope ? { scopes: scope as Scopes } : {}),
     ...(agent ? { agent_ids: await agentIds(client, agent) } : {}),
-    ...(attribute === true ? { may_attribute: true } : {}),
+    ...given({ may_attribute: attribute, requests_per_minute: requestsPerMinute }),
     ...expiry(expiresInDays),
   });
   if (json) return printJson(created);
   printFields({ ...created.token, secret: created.secret });
 }
-
-const agentIds = (client: CallboardClient, named: readonly string[]): Promise<string[]> =>
-  Promise.all(named.map(async (name) => (name.startsWith("agent_") ? name : (await client.agents.get(name)).id)));
 
 const expiry = (days: number | "never" | undefined) =>
   days === undefined ? {} : { expires_in_days: days === "never" ? null : days };

@@ -53,7 +53,7 @@ test("a group is made, renamed and given other members, by its slug", async () =
 
 test("a group that is not there is told with those that are", async () => {
   const server = await scriptedServer({ "GET /groups?limit=200": json(groups) });
-  const outcome = await callboard(server.url, ["documents", "create-collection", "rules", "--group", "suport"]);
+  const outcome = await callboard(server.url, ["collections", "create", "rules", "--group", "suport"]);
   expect(outcome).toEqual({
     code: 2,
     stdout: "",

@@ -1,0 +1,151 @@
+/** An example for every command: the end of its help, and a line of the reference. Each begins with the command. */
+import type { Command } from "commander";
+
+export const examples: readonly string[] = [
+  "dev",
+  "serve",
+  "admin init --email ada@example.com --organization Example --json",
+  "admin set-password --email ada@example.com --link",
+  "admin rotate-keys",
+  "plan",
+  "apply --yes",
+  "export help-center --out -",
+  "generate --check",
+
+  'threads create help-center "How do I set up the gateway?" --follow',
+  "threads list help-center --state waiting --limit all",
+  "threads get thread_01h455vb4pex5vsknk084sn02q",
+  'threads update thread_01h455vb4pex5vsknk084sn02q --title "Gateway"',
+  "threads archive thread_01h455vb4pex5vsknk084sn02q",
+  "threads unarchive thread_01h455vb4pex5vsknk084sn02q",
+  "threads delete thread_01h455vb4pex5vsknk084sn02q --yes",
+  "events list thread_01h455vb4pex5vsknk084sn02q --type run.completed --json",
+  "events follow thread_01h455vb4pex5vsknk084sn02q --after-seq 12",
+  'events send thread_01h455vb4pex5vsknk084sn02q "And on a Mac?" --follow',
+  "events interrupt thread_01h455vb4pex5vsknk084sn02q",
+  'runs create help-center "How do I set up the gateway?" --wait --json',
+  'runs create-raw "Say hello." --model openai --instructions "Be short." --wait',
+  "runs list --state running",
+  "runs get run_01h455vb4pex5vsknk084sn02q --wait 30",
+  "runs wait run_01h455vb4pex5vsknk084sn02q",
+  "runs cancel run_01h455vb4pex5vsknk084sn02q",
+  "runs tree run_01h455vb4pex5vsknk084sn02q",
+  "runs transcript run_01h455vb4pex5vsknk084sn02q",
+  "permissions list --wait 60",
+  "permissions get perm_01h455vb4pex5vsknk084sn02q",
+  "permissions approve perm_01h455vb4pex5vsknk084sn02q --for-thread",
+  'permissions deny perm_01h455vb4pex5vsknk084sn02q --message "Ask Ann first."',
+  "files upload report.pdf --thread thread_01h455vb4pex5vsknk084sn02q",
+  "files list thread_01h455vb4pex5vsknk084sn02q --kind artifact",
+  "files get file_01h455vb4pex5vsknk084sn02q",
+  "files download file_01h455vb4pex5vsknk084sn02q --output answer.pdf",
+  "files delete file_01h455vb4pex5vsknk084sn02q --yes",
+  "endpoints list",
+  `endpoints call triage-ticket '{"ticket": "The reader shows E-17."}'`,
+  "jobs get job_01h455vb4pex5vsknk084sn02q",
+  "jobs wait job_01h455vb4pex5vsknk084sn02q --json",
+  "jobs follow job_01h455vb4pex5vsknk084sn02q",
+  "jobs cancel job_01h455vb4pex5vsknk084sn02q",
+
+  "collections list",
+  "collections get handbook",
+  "collections create handbook --language english --organization",
+  'collections update handbook --name "The handbook"',
+  "collections get-access handbook",
+  "collections set-access handbook --group payments --user bo@example.com",
+  "collections delete handbook --yes",
+  'documents search "card refund" --collection handbook',
+  "documents add handbook refunds.md",
+  "documents list handbook --limit all",
+  "documents get document_01h455vb4pex5vsknk084sn02q",
+  "documents show document_01h455vb4pex5vsknk084sn02q",
+  "documents replace document_01h455vb4pex5vsknk084sn02q refunds.md",
+  "documents delete document_01h455vb4pex5vsknk084sn02q --yes",
+
+  "agents list",
+  "agents get help-center --json",
+  "agents create help-center --draft draft.json",
+  "agents update help-center --access-mode invited --no-api-access",
+  "agents delete help-center --yes",
+  "agents publish help-center",
+  "agents unpublish help-center",
+  "agents versions help-center",
+  "agents version help-center 3 --json",
+  "agents activate help-center 3",
+  "agents diff help-center 3 draft",
+  "agents get-access help-center",
+  "agents set-access help-center --user bo@example.com --group payments",
+  "tools list",
+  "models list",
+  "models get openai",
+  "models create openai --kind openai --model gpt-5 --key-env OPENAI_API_KEY --default",
+  "models update openai --key < new-key.txt",
+  "models test openai",
+  "models delete openai --yes",
+
+  "organization get",
+  "organization update --no-raw-runs --runs-at-once 50",
+  "members list --limit all",
+  'members add bo@example.com --name "Bo" --role member',
+  "members update bo@example.com --suspended",
+  "members remove bo@example.com --yes",
+  "invitations list --state open",
+  "invitations get invite_01h455vb4pex5vsknk084sn02q",
+  "invitations create bo@example.com --role member --group payments",
+  "invitations resend invite_01h455vb4pex5vsknk084sn02q",
+  "invitations revoke invite_01h455vb4pex5vsknk084sn02q",
+  'invitations accept --name "Bo" --base-url https://callboard.example.com',
+  "groups list",
+  'groups create payments --name "Payments" --user bo@example.com',
+  "groups update payments --empty",
+  "groups delete payments --yes",
+  "tokens create --kind service --label shop --agent help-center",
+  "tokens list",
+  "tokens update token_01h455vb4pex5vsknk084sn02q --label shop --agent help-center",
+  "tokens rotate token_01h455vb4pex5vsknk084sn02q --overlap-seconds 3600",
+  "tokens revoke token_01h455vb4pex5vsknk084sn02q",
+  "sso-connections list",
+  "sso-connections get acme",
+  "sso-connections create acme --issuer https://id.example.com --client-id callboard --client-secret --domain example.com",
+  "sso-connections update acme --provisioning --groups-claim groups --group-mapping pay=payments",
+  "sso-connections delete acme --yes",
+  "session get --as ada@example.com",
+  "session switch org_01h455vb4pex5vsknk084sn02q --as ada@example.com",
+  "sessions list --as ada@example.com",
+  "sessions end session_01h455vb4pex5vsknk084sn02q --as ada@example.com",
+  "sessions end-all --yes --as ada@example.com",
+  "password change --as ada@example.com",
+  "password reset --base-url https://callboard.example.com",
+  "password-links create bo@example.com",
+
+  "budgets list",
+  "budgets create --agent help-center --period month --micros 200000000 --action ask",
+  "budgets update budget_01h455vb4pex5vsknk084sn02q --micros none --tokens 5000000",
+  "budgets delete budget_01h455vb4pex5vsknk084sn02q --yes",
+  "usage totals --by model --from 2026-01-01T00:00:00Z",
+  "usage calls --limit all --json",
+  "audit list --action token.create --since 2026-01-01T00:00:00Z",
+  "audit export --since 2026-01-01T00:00:00Z > audit.jsonl",
+  "audit verify --server",
+  "audit head --json",
+  "me",
+];
+
+/** Commands that do something, with their whole names: `threads create`. */
+export function commandsOf(parent: Command, path: readonly string[] = []): { name: string; command: Command }[] {
+  return parent.commands.flatMap((command) => {
+    const own = [...path, command.name()];
+    return command.commands.length > 0 ? commandsOf(command, own) : [{ name: own.join(" "), command }];
+  });
+}
+
+/** The example of a command, without `callboard`. */
+export const exampleOf = (name: string): string | undefined =>
+  examples.find((example) => example === name || example.startsWith(`${name} `));
+
+export function addExamples(program: Command): void {
+  for (const { name, command } of commandsOf(program)) {
+    const example = exampleOf(name);
+    if (example !== undefined) command.addHelpText("after", `\nExample:\n  callboard ${example}`);
+  }
+}
