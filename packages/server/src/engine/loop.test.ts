@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Event, EventData, EventType } from "@callboard/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import type { Amount } from "../budgets/index.ts";
 import { ModelError } from "../models/index.ts";
 import type { Claim } from "../runs/index.ts";
 import { callsOf, readTranscript } from "../runs/index.ts";
@@ -577,6 +578,51 @@ describe("what goes wrong with the model", () => {
     const claim = await world.begin();
     await world.work(claim, world.services(bad, {}, {}, { targets }));
     expect(dataOf(await world.eventsOf(claim), "usage.updated")).toMatchObject([{ model: "small" }]);
+  });
+});
+
+describe("a model call that comes to no end is counted in budgets", () => {
+  /** What was settled, for a model that costs what `createEngineWorld` says: a token in 1, out 2. */
+  async function settled(model: ScriptedModel, until?: (loop: Loop) => Promise<void>) {
+    const amounts: Amount[] = [];
+    const settle = async (used: Amount) => void amounts.push(used);
+    const budgets = { hold: async () => ({ settle }), permit: async () => {}, recover: async () => {} };
+    const claim = await world.begin();
+    const loop = new Loop(world.services(model, {}, {}, { budgets }), claim, seat());
+    const working = loop.work();
+    await until?.(loop);
+    await working;
+    return amounts;
+  }
+  const cut = new ModelError("model_stream_cut", "cut", { retryable: true, retryAfterMs: 0 });
+  const answer = "x".repeat(400);
+
+  test("with its input and what had come, when it is canceled in the middle", async () => {
+    const spoke = gate();
+    const model = new ScriptedModel((request, options) => {
+      spoke.open();
+      return hangs(answer)(request, options);
+    });
+    const [used, ...others] = await settled(model, async (loop) => {
+      await spoke.opened;
+      loop.lose();
+    });
+    expect(others).toEqual([]);
+    const input = (used as Amount).tokens - 100;
+    expect(input).toBeGreaterThan(0);
+    expect(used?.micros).toBe(input + 2 * 100);
+  });
+
+  test("beside the one that is made in its place", async () => {
+    const [whole] = await settled(new ScriptedModel(says("Well.")));
+    const [both] = await settled(new ScriptedModel(fails(cut, answer), says("Well.")));
+    expect((both as Amount).tokens - (whole as Amount).tokens).toBeGreaterThan(100);
+    expect((both as Amount).micros - (whole as Amount).micros).toBeGreaterThan(200);
+  });
+
+  test("and not when it was refused before it began", async () => {
+    const refused = new ModelError("model_unauthorized", "wrong key");
+    expect(await settled(new ScriptedModel(fails(refused)))).toEqual([{ micros: 0, tokens: 0 }]);
   });
 });
 

@@ -19,7 +19,7 @@ import {
   type Usage,
 } from "@callboard/protocol";
 import type { AgentDirectory } from "../agents/index.ts";
-import type { Amount, BudgetLedger, Hold } from "../budgets/index.ts";
+import { type Amount, type BudgetLedger, type Hold, NOTHING } from "../budgets/index.ts";
 import { type NewEvent, newEvent } from "../events/index.ts";
 import type { Logger } from "../log/index.ts";
 import {
@@ -53,6 +53,7 @@ import { holdRoom } from "./budget.ts";
 import { bound } from "./child-limits.ts";
 import type { ChildRuns, Parent } from "./child-runs.ts";
 import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
+import { Broken } from "./estimate.ts";
 import { Invocations } from "./invocations.ts";
 import { Message, type MessageHost, type Spoken, textOf } from "./message.ts";
 import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
@@ -265,7 +266,9 @@ export class Loop {
     };
     await this.#settling;
     const hold = await holdRoom(this.#services, this.#claim, config, this.#step, targets, request);
+    const broken = new Broken(targets, request, this.#services.cost);
     const onRestart = () => {
+      broken.ended(false);
       const begun = message.begun;
       message.drop();
       if (begun) this.#supersede(message.id);
@@ -274,17 +277,22 @@ export class Loop {
     try {
       const end = await callModel(targets, request, {
         signal: this.#signal,
-        onPart: (part) => message.add(part),
+        onPart: (part) => {
+          broken.came(part);
+          message.add(part);
+        },
         onRestart,
       });
       const target = targets[end.targetIndex] as ModelTarget;
-      this.#settle(hold, {
+      const used = {
         micros: this.#services.cost(target.model.provider, target.modelId, end.usage),
         tokens: end.usage.inputTokens + end.usage.outputTokens,
-      });
+      };
+      this.#settle(hold, broken.with(used));
       return { ...message.close(end), end, model: target.modelId, provider: target.model.provider };
     } catch (error) {
-      this.#settle(hold, { micros: 0, tokens: 0 });
+      broken.ended(this.#signal.aborted);
+      this.#settle(hold, broken.with(NOTHING));
       message.drop();
       throw error;
     }

@@ -74,6 +74,27 @@ test("a budget is asked before each model call of a run", async () => {
   await server.client().delete(`/budgets/${made.id}`);
 });
 
+test("an answer that is read and then canceled is paid for", async () => {
+  const kim = await server.person("member");
+  const asKim = server.client(kim.token);
+  server.model.script("other", () => ({ steps: [{ text: "x".repeat(400) }, "hang"] }));
+  const subject = { kind: "user", id: kim.userId };
+  const made = (await server.client().post("/budgets", { ...day, subject, limit_tokens: 1000 })).body;
+  const listed = async () =>
+    (await server.client().get("/budgets")).body.data.find(({ id }: Anything) => id === made.id).used;
+  const { id, thread_id } = (await asKim.post("/agents/other/runs", { input: { type: "user.message", text: "hi" } }))
+    .body;
+  const deltas = `/threads/${thread_id}/events?types=agent.message.delta`;
+  while ((await asKim.get(deltas)).body.data.length === 0) await sleep(10);
+  server.model.script("other", () => say("ok"));
+  expect((await asKim.post(`/runs/${id}/cancel`)).status).toBe(202);
+  let used = await listed();
+  while (used.reserved_tokens > 0) used = await listed();
+  expect(used.tokens).toBeGreaterThan(100);
+  expect(used.tokens).toBeLessThan(200);
+  await server.client().delete(`/budgets/${made.id}`);
+});
+
 describe("a budget that asks", () => {
   async function waiting(client: HttpClient) {
     const input = { type: "user.message", text: "hi" };
