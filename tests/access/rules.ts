@@ -266,6 +266,7 @@ export const rules: Record<RouteName, Rule> = {
   "invitations.get": managed("invitation"),
   "invitations.resend": managed("invitation"),
   "invitations.revoke": managed("invitation", { consumes: true }),
+  "invitations.preview": open({ token: "cbi_nothing" }),
   "invitations.accept": open({ token: "cbi_nothing", password: PASSWORD }),
   "ssoConnections.list": onlyOwners,
   "ssoConnections.create": {

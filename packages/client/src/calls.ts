@@ -135,6 +135,7 @@ export const calls = {
   "invitations.get": { method: "GET", path: "/invitations/{invitation_id}" },
   "invitations.resend": { method: "POST", path: "/invitations/{invitation_id}/resend", idempotent: true },
   "invitations.revoke": { method: "POST", path: "/invitations/{invitation_id}/revoke" },
+  "invitations.preview": { method: "POST", path: "/invitations/preview" },
   "invitations.accept": { method: "POST", path: "/invitations/accept" },
 
   "ssoConnections.list": { method: "GET", path: "/sso-connections" },

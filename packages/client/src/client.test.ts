@@ -209,6 +209,7 @@ const verbs: Record<string, [(client: CallboardClient) => Promise<unknown>, stri
   "invitations.get": [(c) => c.invitations.get("invite_1"), "GET /invitations/invite_1"],
   "invitations.resend": [(c) => c.invitations.resend("invite_1"), "POST /invitations/invite_1/resend"],
   "invitations.revoke": [(c) => c.invitations.revoke("invite_1"), "POST /invitations/invite_1/revoke"],
+  "invitations.preview": [(c) => c.invitations.preview({ token: "t" }), "POST /invitations/preview", { token: "t" }],
   "invitations.accept": [
     (c) => c.invitations.accept({ token: "t", password: "p" }),
     "POST /invitations/accept",

@@ -76,6 +76,10 @@ export function invitationCalls({ call }: Transport) {
     revoke: (invitationId: string, options?: RequestOptions) =>
       call("invitations.revoke", { params: { invitation_id: invitationId }, ...options }),
 
+    /** Who invites, into which organization, for which address; the link stays good. */
+    preview: (body: RouteBodyInput<"invitations.preview">, options?: RequestOptions) =>
+      call("invitations.preview", { body, ...options }),
+
     /** Accepts with a password, and is signed in. */
     accept: (body: RouteBodyInput<"invitations.accept">, options?: RequestOptions) =>
       call("invitations.accept", { body, ...options }),

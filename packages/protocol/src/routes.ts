@@ -1263,6 +1263,18 @@ export const routes = define({
     status: 200,
     errors: ["not_found", "forbidden", "invitation_closed"],
   },
+  "invitations.preview": {
+    method: "POST",
+    path: "/invitations/preview",
+    summary: "What an invitation is about, for the holder of its link; the link stays good.",
+    tag: "session",
+    scope: null,
+    auth: "none",
+    body: signIn.previewInvitation,
+    answer: signIn.invitationPreview,
+    status: 200,
+    errors: ["link_invalid", "too_many_attempts"],
+  },
   "invitations.accept": {
     method: "POST",
     path: "/invitations/accept",

@@ -106,6 +106,19 @@ export const createdInvitation = z
   .meta({ id: "CreatedInvitation" });
 export type CreatedInvitation = z.infer<typeof createdInvitation>;
 
+export const previewInvitation = z.strictObject({ token: oneTimeToken });
+export const invitationPreview = z
+  .object({
+    organization: z.object({ id: idSchema("organization"), name: z.string() }),
+    /** For whom it is. */
+    email: z.string(),
+    role,
+    invited_by: z.object({ name: z.string() }),
+    expires_at: timestamp,
+  })
+  .meta({ id: "InvitationPreview" });
+export type InvitationPreview = z.infer<typeof invitationPreview>;
+
 export const acceptInvitation = z.strictObject({
   token: oneTimeToken,
   /** Of a person the server does not know yet. */

@@ -3,6 +3,7 @@
  *
  * P1: an organization keeps at least one active owner; changes hold its row's lock while they count.
  * P2: a removed member's tokens and invitations end for good: coming back does not revive them.
+ * P3: a member's name is the organization's own word for the person, who may be known elsewhere by another one.
  */
 import {
   CallboardError,
@@ -67,7 +68,7 @@ export async function createOrganization(
   const organizationId = newId("organization");
   await tx.run(insertOrganization, [toUuid(organizationId), plan.name, plan.membersEditAgents, plan.rawRuns]);
   const userId = await findOrCreateUser(tx, plan.owner);
-  await tx.run(insertMember, [toUuid(organizationId), toUuid(userId), "owner"]);
+  await tx.run(insertMember, [toUuid(organizationId), toUuid(userId), "owner", plan.owner.name]);
   await audit(tx, {
     actor: { operatorOf: organizationId },
     action: "organization.create",
@@ -132,9 +133,9 @@ const insertUser = statement(
 const userByEmail = statement("users.by-email", "select id from users where lower(email) = lower($1)");
 const insertMember = statement(
   "members.insert",
-  "insert into memberships (organization_id, user_id, role) values ($1, $2, $3) on conflict do nothing",
+  "insert into memberships (organization_id, user_id, role, name) values ($1, $2, $3, $4) on conflict do nothing",
 );
-const columns = `m.user_id, u.email, u.name, m.role, m.suspended, m.created_at
+const columns = `m.user_id, u.email, coalesce(m.name, u.name) as name, m.role, m.suspended, m.created_at
   from memberships m join users u on u.id = m.user_id`;
 const memberById = statement("members.get", `select ${columns} where m.organization_id = $1 and m.user_id = $2`);
 // Served by the primary key; ids grow, so this is the order of coming.
@@ -234,7 +235,7 @@ export async function addMember(
   requireStorable(body);
   requireOutranks(caller.role, body.role);
   const userId = await findOrCreateUser(tx, body);
-  if ((await tx.run(insertMember, [toUuid(organizationId), toUuid(userId), body.role])) === 0) {
+  if ((await tx.run(insertMember, [toUuid(organizationId), toUuid(userId), body.role, body.name])) === 0) {
     throw new CallboardError("already_exists", `${body.email} is a member already`);
   }
   await accessChanged(tx, wakes, organizationId);

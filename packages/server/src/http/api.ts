@@ -38,6 +38,7 @@ import type { Database } from "../storage/index.ts";
 import { audited, auditRefusal } from "./audited.ts";
 import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
 import { callerAfter } from "./caller.ts";
+import { sendErrorPage, wantsPage } from "./error-page.ts";
 import { sendError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import type { ApiRequest, Handler, Handlers, Sent } from "./handler.ts";
@@ -99,7 +100,10 @@ async function dispatch(
       target: params[subject],
       requestId,
     });
-    sendError(outgoing as ServerResponse, error, requestId, deps.log);
+    if (wantsPage(name, incoming as IncomingMessage)) {
+      const again = `${API_PREFIX}${routes["sso.start"].path.replace("{slug}", encodeURIComponent(params.slug ?? ""))}`;
+      sendErrorPage(outgoing as ServerResponse, error, requestId, deps.log, again);
+    } else sendError(outgoing as ServerResponse, error, requestId, deps.log);
   }
   deps.metrics.request(name, outgoing.statusCode, performance.now() - started);
   return RESPONSE_ALREADY_SENT;

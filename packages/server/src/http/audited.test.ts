@@ -37,7 +37,10 @@ const pathOf = ({ path }: Route) => path.replaceAll("{version}", "1").replace(/\
 describe("the table of routes", () => {
   test("every route that manages something names what it writes", () => {
     const managing = all.filter(
-      ([, { method, scope }]) => method !== "GET" && !/^(threads:write|runs:raw|documents:read)$/.test(scope ?? ""),
+      ([name, { method, scope }]) =>
+        method !== "GET" &&
+        !/^(threads:write|runs:raw|documents:read)$/.test(scope ?? "") &&
+        name !== "invitations.preview", // a look: the link's token does not belong into an address
     );
     expect(managing.length).toBeGreaterThan(15);
     expect(managing.filter(([name]) => audited[name].done.length === 0)).toEqual([]);

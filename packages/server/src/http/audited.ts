@@ -132,6 +132,7 @@ export const audited: { readonly [N in RouteName]: Audited } = {
   "invitations.get": own("invitation.read"),
   "invitations.resend": act("invitation.resend"),
   "invitations.revoke": act("invitation.revoke"),
+  "invitations.preview": own(null),
   "invitations.accept": act("invitation.accept"),
   "ssoConnections.list": own("sso_connection.read"),
   "ssoConnections.create": act("sso_connection.create"),

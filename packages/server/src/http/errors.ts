@@ -7,14 +7,12 @@ import { errorFacts, type Logger } from "../log/index.ts";
 /** Writes a refusal; logs what is our fault. */
 export function sendError(outgoing: ServerResponse, error: unknown, requestId: RequestId, log: Logger): void {
   const refusal = toRefusal(error);
-  // What went wrong in an endpoint is in the log already.
-  if (refusal.status >= 500 && !(error instanceof EndpointRefusal))
-    log.error({ request_id: requestId, error: errorFacts(error) }, "a request failed");
+  logFault(refusal, error, requestId, log);
   if (outgoing.headersSent) {
     outgoing.destroy(); // half an answer was sent: cutting the connection is the only honest signal left
     return;
   }
-  const { retry_after_ms: retryAfterMs, ...details } = refusal.details ?? {};
+  const { retry_after_ms: _, ...details } = refusal.details ?? {};
   const body = {
     error: {
       code: refusal.code,
@@ -28,13 +26,24 @@ export function sendError(outgoing: ServerResponse, error: unknown, requestId: R
     "content-type": "application/json",
     "content-length": Buffer.byteLength(text),
     "x-request-id": requestId,
-    ...(typeof retryAfterMs !== "number" ? {} : { "retry-after": String(Math.ceil(retryAfterMs / 1000)) }),
+    ...retryAfter(refusal),
     ...(refusal.status === 401 ? { "www-authenticate": "Bearer" } : {}),
     // A body that was not read to its end cannot be followed by another request.
     ...(refusal.status === 413 ? { connection: "close" } : {}),
   });
   if (refusal.status === 413) endAfterBody(outgoing, text);
   else outgoing.end(text);
+}
+
+/** Logs what is our fault; what went wrong in an endpoint is in the log already. */
+export function logFault(refusal: Refusal, error: unknown, requestId: RequestId, log: Logger): void {
+  if (refusal.status < 500 || error instanceof EndpointRefusal) return;
+  log.error({ request_id: requestId, error: errorFacts(error) }, "a request failed");
+}
+
+export function retryAfter({ details }: Refusal): Record<string, string> {
+  const ms = details?.retry_after_ms;
+  return typeof ms === "number" ? { "retry-after": String(Math.ceil(ms / 1000)) } : {};
 }
 
 /** How long a body that was refused may go on coming, in milliseconds. */
@@ -61,9 +70,9 @@ function endAfterBody(outgoing: ServerResponse, text: string): void {
   incoming.resume();
 }
 
-type Refusal = { status: number; code: string; message: string; details?: Record<string, unknown> | undefined };
+export type Refusal = { status: number; code: string; message: string; details?: Record<string, unknown> | undefined };
 
-function toRefusal(error: unknown): Refusal {
+export function toRefusal(error: unknown): Refusal {
   if (error instanceof CallboardError) return error;
   if (error instanceof EndpointRefusal) return error.refusal;
   return new CallboardError("internal", undefined, {}, { cause: error });

@@ -54,6 +54,55 @@ describe("an invitation", () => {
     expect((await browser().signIn(email, PASSWORD)).status).toBe(200);
   });
 
+  test("tells its holder who invites, where to, whom and as what, as often as it is asked", async () => {
+    const { email, token, invitation } = await invited(server, { role: "guest" });
+    const preview = () => browser().post("/invitations/preview", { token });
+    for (let times = 0; times < 2; times++) {
+      const { status, body } = await preview();
+      expect([status, body]).toEqual([
+        200,
+        {
+          organization: { id: server.id, name: "Acme" },
+          email,
+          role: "guest",
+          invited_by: { name: expect.any(String) },
+          expires_at: invitation.expires_at,
+        },
+      ]);
+    }
+    expect((await accept(token)).status).toBe(200);
+    expect(codeOf(await preview())).toBe("link_invalid");
+    for (const other of ["cbi_nothing", `cbi_${"a".repeat(49)}`, server.token]) {
+      expect(codeOf(await browser().post("/invitations/preview", { token: other }))).toMatch(
+        /link_invalid|invalid_request/,
+      );
+    }
+  });
+
+  test("of somebody who may not invite any more tells nothing", async () => {
+    const admin = await server.person("admin");
+    const made = await server.client(admin.token).post("/invitations", { email: address() });
+    await server.client().patch(`/members/${admin.userId}`, { role: "member" });
+    expect(codeOf(await browser().post("/invitations/preview", { token: made.body.token }))).toBe("link_invalid");
+  });
+
+  test("tells no organization what a person is called in another one", async () => {
+    const other = await server.organization();
+    const { email, token } = await invited();
+    await browser().post("/invitations/accept", { token, password: PASSWORD, name: "Secret Name" });
+    const added = await other.client().post("/members", { email, name: "B" });
+    expect([added.status, added.body.name]).toEqual([201, "B"]);
+    const { text } = await other.client().get("/members?limit=200");
+    expect(text).not.toContain("Secret Name");
+    const own = (await server.client().get("/members?limit=200")).body.data;
+    expect(own.find((member: { email: string }) => member.email === email).name).toBe("Secret Name");
+    // Who has proved the password says who he is.
+    const third = await server.organization();
+    const again = await third.client().post("/invitations", { email });
+    const joined = await browser().post("/invitations/accept", { token: again.body.token, password: PASSWORD });
+    expect(joined.body.user.name).toBe("Secret Name");
+  });
+
   test("works once", async () => {
     const { token } = await invited();
     expect((await accept(token)).status).toBe(200);

@@ -1,5 +1,6 @@
 /** The pages behind one-time links: what they may load, and that their script spends the link. */
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { runInNewContext } from "node:vm";
 import { newId } from "@callboard/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -22,20 +23,26 @@ async function open(link: string) {
   const html = await page.text();
   const script = /<script>(.*)<\/script>/s.exec(html)?.[1] ?? "";
   const [, route, done] = /data-route="([^"]+)" data-done="([^"]+)"/.exec(html) ?? [];
-  const note = { textContent: "" };
+  const preview = /data-preview="([^"]+)"/.exec(html)?.[1];
+  const [note, about] = [{ textContent: "" }, { textContent: "" }];
   let listener: Submit | undefined;
   const form = {
     hidden: false,
-    dataset: { route, done },
+    dataset: { route, done, preview },
     addEventListener: (_: string, added: Submit) => {
       listener = added;
     },
   };
   let fields: Record<string, string> = {};
+  const sent: Array<Promise<Response>> = [];
   runInNewContext(script, {
-    document: { querySelector: (name: string) => (name === "form" ? form : note) },
+    document: { querySelector: (name: string) => ({ form, p: about, output: note })[name] },
     location: url,
-    fetch: (path: string, init: RequestInit) => fetch(new URL(path, url), init),
+    fetch: (path: string, init: RequestInit) => {
+      const answer = fetch(new URL(path, url), init);
+      sent.push(answer);
+      return answer;
+    },
     FormData: class {
       [Symbol.iterator]() {
         return Object.entries(fields)[Symbol.iterator]();
@@ -47,7 +54,11 @@ async function open(link: string) {
     await listener?.({ preventDefault: () => undefined });
     return note.textContent;
   };
-  return { page, html, script, form, note, submit };
+  await Promise.all(sent);
+  for (let turns = 0; turns < 50 && sent.length > 0 && about.textContent + note.textContent === ""; turns++) {
+    await sleep(10);
+  }
+  return { page, html, script, form, note, about, submit };
 }
 async function invite() {
   const email = `${newId("user")}@example.com`;
@@ -64,6 +75,17 @@ test("an invitation's link leads to a page that makes its holder a member, and s
   expect(form.hidden).toBe(true);
   expect((await new Browser(server.baseUrl).signIn(email, PASSWORD)).body.user.name).toBe("Bo");
   expect(await (await open(url)).submit({ name: "", password: PASSWORD })).not.toContain("You are a member now");
+});
+
+test("an invitation's page says who invites whom to what, and that a link is spent", async () => {
+  const { email, url } = await invite();
+  const { about, form } = await open(url);
+  expect(about.textContent).toMatch(new RegExp(`^\\S.* invites ${email} to Acme as member\\. The link works until .+`));
+  expect(form.hidden).toBe(false);
+  await (await open(url)).submit({ name: "Bo", password: PASSWORD });
+  const spent = await open(url);
+  expect([spent.about.textContent, spent.form.hidden]).toEqual(["", true]);
+  expect(spent.note.textContent).toContain("ask for a new one");
 });
 
 test("a password's link leads to a page that sets it", async () => {

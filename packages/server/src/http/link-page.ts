@@ -4,7 +4,15 @@
  */
 import { createHash } from "node:crypto";
 
-type LinkPage = { title: string; route: string; button: string; done: string; withName: boolean };
+type LinkPage = {
+  title: string;
+  route: string;
+  /** Tells what the link is about, for a first look. */
+  preview?: string;
+  button: string;
+  done: string;
+  withName: boolean;
+};
 
 export const linkPages: Readonly<Record<string, LinkPage>> = {
   "/set-password": {
@@ -17,6 +25,7 @@ export const linkPages: Readonly<Record<string, LinkPage>> = {
   "/accept-invitation": {
     title: "Accept an invitation",
     route: "/api/v1/invitations/accept",
+    preview: "/api/v1/invitations/preview",
     button: "Accept",
     done: "You are a member now. You can close this page.",
     withName: true,
@@ -24,16 +33,26 @@ export const linkPages: Readonly<Record<string, LinkPage>> = {
 };
 
 const SCRIPT = `const form = document.querySelector("form"), note = document.querySelector("output");
-const token = location.hash.slice(1);
+const about = document.querySelector("p"), token = location.hash.slice(1);
+const send = (route, body) => fetch(route, {
+  method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token, ...body }),
+});
 if (token === "") { note.textContent = "This link is incomplete: copy all of it."; form.hidden = true; }
+else if (form.dataset.preview) {
+  send(form.dataset.preview).then(async (answer) => {
+    const found = await answer.json();
+    if (answer.ok) about.textContent = found.invited_by.name + " invites " + found.email + " to " +
+      found.organization.name + " as " + found.role + ". The link works until " +
+      new Date(found.expires_at).toLocaleString() + ".";
+    else { note.textContent = found.error.message; form.hidden = answer.status === 409; }
+  }).catch(() => {});
+}
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const fields = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
   note.textContent = "…";
   try {
-    const answer = await fetch(form.dataset.route, {
-      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ token, ...fields }),
-    });
+    const answer = await send(form.dataset.route, fields);
     form.hidden = answer.ok;
     note.textContent = answer.ok ? form.dataset.done : (await answer.json()).error.message;
   } catch { note.textContent = "The server could not be reached. Try again."; }
@@ -49,7 +68,7 @@ export const linkPageHeaders = {
   "cache-control": "no-store",
 };
 
-export function linkPage({ title, route, button, done, withName }: LinkPage): string {
+export function linkPage({ title, route, preview, button, done, withName }: LinkPage): string {
   const name = withName
     ? '<label>Your name, if you are new here <input name="name" autocomplete="name" maxlength="200"></label>'
     : "";
@@ -57,8 +76,8 @@ export function linkPage({ title, route, button, done, withName }: LinkPage): st
     ? " (12 characters or more; the one you have, if you have one here)"
     : " (12 characters or more)";
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${title}</title><style>${STYLE}</style><main><h1>${title}</h1>
-<form data-route="${route}" data-done="${done}">${name}
+<title>${title}</title><style>${STYLE}</style><main><h1>${title}</h1><p></p>
+<form data-route="${route}" data-done="${done}"${preview === undefined ? "" : ` data-preview="${preview}"`}>${name}
 <label>Password${hint} <input name="password" type="password" autocomplete="new-password" required maxlength="256"></label>
 <button>${button}</button></form><output role="status"></output></main><script>${SCRIPT}</script></html>`;
 }

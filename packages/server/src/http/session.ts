@@ -21,6 +21,7 @@ import {
   createPasswordLink,
   type Door,
   type IdentityWorld,
+  previewInvitation,
   reachable,
   resetPassword,
   signIn,
@@ -48,6 +49,7 @@ type SessionRoute =
   | "password.change"
   | "password.reset"
   | "passwordLinks.create"
+  | "invitations.preview"
   | "invitations.accept";
 /** Routes that leave the browser signed in. */
 type Entrance = "session.signIn" | "session.switch" | "password.change" | "invitations.accept";
@@ -118,6 +120,8 @@ export function sessionHandlers({ acts, authenticator, identity, site }: Session
       acts.once(request, "password.link", (tx, caller) =>
         createPasswordLink(tx, identity, manageMembers(caller), request.body.user_id, request.requestId),
       ),
+
+    "invitations.preview": (request) => previewInvitation(identity, door(request), request.body.token),
 
     "invitations.accept": async (request) =>
       entered("invitations.accept", await acceptInvitation(identity, door(request), request.body)),

@@ -98,6 +98,28 @@ describe("single sign-on", () => {
     expect((await (await signIn(slug, moved)).by.get("/me")).body.user.user_id).toBe(first);
   });
 
+  test("that does not work is told to a browser as a page with a way to begin again, to programs as JSON", async () => {
+    const { slug } = await connect();
+    const by = new Browser(server.baseUrl);
+    const headers = { accept: "text/html,application/xhtml+xml" };
+    const url = await issuer.logIn(await begin(by, slug), newAccount({ email: "ida@evil.example" }));
+    const page = await by.fetch(url, { headers });
+    expect([page.status, page.headers.get("content-type")]).toEqual([403, "text/html; charset=utf-8"]);
+    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(page.headers.get("cache-control")).toBe("no-store");
+    const text = await page.text();
+    expect(text).toContain("the address is in another domain");
+    expect(text).toContain(`href="/api/v1/sso/${slug}/start"`);
+    expect(text).toContain("sso_refused");
+    expect(text).toContain(page.headers.get("x-request-id"));
+    const nonsense = `${server.baseUrl}/api/v1/sso/${encodeURIComponent('x"><script>alert(1)</script>')}/start`;
+    const none = await by.fetch(nonsense, { headers });
+    expect([none.status, none.headers.get("content-type")]).toEqual([404, "text/html; charset=utf-8"]);
+    expect(await none.text()).not.toContain("<script");
+    const told = await by.fetch(nonsense, { headers: { accept: "application/json" } });
+    expect(((await told.json()) as { error: { code: string } }).error.code).toBe("not_found");
+  });
+
   test("is one person for two first sign-ins at once", async () => {
     const { slug } = await connect();
     const account = newAccount();

@@ -4,7 +4,8 @@
  * A1: a person is one row on the whole server, but an organization is entered only by a proof it accepted itself:
  *     the password where the membership says `password_sign_in`, or its own single sign-on. An admin who adds an
  *     address, or resets its password, gets nothing that the person has in another organization.
- * A2: `users.name` is the person's own, the same in all organizations, and set once by the first one.
+ * A2: a name belongs to a membership (people P3). `users.name` is the first one that was given, and is shown to the
+ *     person alone.
  */
 import {
   fromUuid,
@@ -68,7 +69,7 @@ const insert = statement(
 );
 const joined = statement(
   "accounts.join",
-  `insert into memberships (organization_id, user_id, role) values ($1, $2, $3) on conflict do nothing`,
+  `insert into memberships (organization_id, user_id, role, name) values ($1, $2, $3, $4) on conflict do nothing`,
 );
 const joinGroups = statement(
   "accounts.join-groups",
@@ -153,10 +154,10 @@ export async function join(
   tx: Transaction,
   organizationId: OrganizationId,
   id: UserId,
-  role: Role,
+  { role, name }: { role: Role; name: string },
   groupUuids: readonly string[],
 ): Promise<boolean> {
-  const isNew = (await tx.run(joined, [toUuid(organizationId), toUuid(id), role])) > 0;
+  const isNew = (await tx.run(joined, [toUuid(organizationId), toUuid(id), role, name])) > 0;
   await tx.run(joinGroups, [toUuid(organizationId), toUuid(id), groupUuids]);
   return isNew;
 }

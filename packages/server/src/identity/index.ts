@@ -17,6 +17,7 @@ export {
   createInvitation,
   getInvitation,
   listInvitations,
+  previewInvitation,
   resendInvitation,
   revokeInvitation,
 } from "./invitations.ts";

@@ -16,6 +16,7 @@ import {
   type CreateInvitation,
   fromUuid,
   type Invitation,
+  type InvitationPreview,
   newId,
   type OrganizationId,
   parseId,
@@ -101,8 +102,11 @@ const isMember = statement(
     where m.organization_id = $1 and lower(u.email) = lower($2)`,
 );
 const openBy = (where: string) => `
-  select i.organization_id, i.id, i.email, i.role, i.group_ids::text[] as group_ids, maker.role as maker_role
+  select i.organization_id, i.id, i.email, i.role, i.group_ids::text[] as group_ids, i.expires_at,
+         maker.role as maker_role, coalesce(maker.name, u.name) as maker_name, o.name as organization_name
     from invitations i
+    join organizations o on o.id = i.organization_id
+    join users u on u.id = i.created_by
     left join memberships maker on maker.organization_id = i.organization_id and maker.user_id = i.created_by
                                and not maker.suspended
    where ${where} and i.accepted_at is null and i.revoked_at is null and i.expires_at > now()`;
@@ -246,7 +250,10 @@ export type OpenInvitation = {
   readonly email: string;
   readonly role: Role;
   readonly group_ids: string[];
+  readonly expires_at: string;
   readonly maker_role: Role | null;
+  readonly maker_name: string;
+  readonly organization_name: string;
 };
 
 const worthy = (row: OpenInvitation | undefined): OpenInvitation | undefined =>
@@ -258,6 +265,28 @@ async function openOf(sql: Sql, token: string): Promise<OpenInvitation> {
   const row = isOurs ? worthy(await sql.row<OpenInvitation>(openByHash, [secretDigest(token)])) : undefined;
   if (row === undefined) throw linkInvalid();
   return row;
+}
+
+/**
+ * What an invitation is about, for whoever holds its link: nothing is spent by looking.
+ *
+ * @throws link_invalid, too_many_attempts
+ */
+export async function previewInvitation(
+  { database }: IdentityWorld,
+  { client }: Door,
+  token: string,
+): Promise<InvitationPreview> {
+  const tried = await attempt(database, { account: null, address: client.address });
+  const row = await openOf(database, token);
+  await tried.succeeded();
+  return {
+    organization: { id: fromUuid("organization", row.organization_id), name: row.organization_name },
+    email: row.email,
+    role: row.role,
+    invited_by: { name: row.maker_name },
+    expires_at: row.expires_at,
+  };
 }
 
 /** The open invitation of an address in an organization, for somebody whose address its issuer vouches for. */
@@ -274,13 +303,13 @@ export async function takeInvitation(
   tx: Transaction,
   { wakes }: Pick<IdentityWorld, "wakes">,
   row: OpenInvitation,
-  userId: UserId,
+  { userId, name }: { userId: UserId; name: string },
   requestId: RequestId,
 ): Promise<void> {
   const organizationId = fromUuid("organization", row.organization_id);
   await accessChanged(tx, wakes, organizationId); // first, as the acts of admins do
   if ((await tx.run(take, [row.organization_id, row.id, toUuid(userId)])) === 0) throw linkInvalid();
-  await join(tx, organizationId, userId, row.role, row.group_ids);
+  await join(tx, organizationId, userId, { role: row.role, name }, row.group_ids);
   await audit(tx, {
     actor: { personOf: organizationId, userId },
     action: "invitation.accept",
@@ -316,7 +345,9 @@ export async function acceptInvitation(
     if (account.hash !== before) throw refused(); // it was set or changed meanwhile
     const row = await openOf(tx, body.token);
     const organizationId = fromUuid("organization", row.organization_id);
-    await takeInvitation(tx, world, row, account.id, door.requestId);
+    // Only who has proved the password is known to be the person that the account is named for.
+    const known = before === null ? name : account.name;
+    await takeInvitation(tx, world, row, { userId: account.id, name: body.name ?? known }, door.requestId);
     if (first !== null) {
       await writePassword(tx, account.id, first);
       const actor = { personOf: organizationId, userId: account.id };

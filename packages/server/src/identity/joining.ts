@@ -112,11 +112,12 @@ async function newcomer(
   const invitation = isMember ? undefined : await openInvitationFor(tx, organizationId, address);
   if (!isMember && invitation === undefined && !provisioning)
     throw refuse("the person is not a member and not invited");
-  const account = await lockAccount(tx, address, nameOf(claims, address));
-  if (invitation !== undefined) await takeInvitation(tx, world, invitation, account.id, requestId);
+  const name = nameOf(claims, address);
+  const account = await lockAccount(tx, address, name);
+  if (invitation !== undefined) await takeInvitation(tx, world, invitation, { userId: account.id, name }, requestId);
   else if (!isMember) {
     await accessChanged(tx, world.wakes, organizationId);
-    await join(tx, organizationId, account.id, default_role, []);
+    await join(tx, organizationId, account.id, { role: default_role, name }, []);
     const actor = { personOf: organizationId, userId: account.id };
     const details = { role: default_role, sso_connection: fromUuid("ssoConnection", id) };
     await audit(tx, { actor, action: "member.add", target: account.id, outcome: "done", details, requestId });
