@@ -41,12 +41,12 @@ export function sendErrorPage(
 
 /** The code and the request's id are for whoever is asked for help. */
 function toPage({ code, message }: Refusal, requestId: RequestId, again: string | undefined): string {
-  const link = again === undefined ? "" : `<p><a href="${escape(again)}">Try again</a></p>`;
+  const link = again === undefined ? "" : `<p><a href="${toText(again)}">Try again</a></p>`;
   return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Sign-in did not work</title><style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:0}
 main{max-width:32rem;margin:12vh auto;padding:0 1rem}small{opacity:.7}</style><main><h1>Sign-in did not work</h1>
-<p>${escape(message.slice(0, 1).toUpperCase() + message.slice(1))}.</p>${link}
-<p><small>${escape(code)}, ${escape(requestId)}</small></p></main></html>`;
+<p>${toText(message.slice(0, 1).toUpperCase() + message.slice(1))}.</p>${link}
+<p><small>${toText(code)}, ${toText(requestId)}</small></p></main></html>`;
 }
 
-const escape = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+const toText = (text: string): string => text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
