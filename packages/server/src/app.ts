@@ -268,7 +268,8 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   }
   let serving = true;
   const ready = async () => serving && (await database.row(ping).then(Boolean, () => false));
-  const socket = createServer({ api, metrics, log, endpoints, ready });
+  const before = config.reload ? () => tools.refresh() : null;
+  const socket = createServer({ api, metrics, log, endpoints, before, ready });
   const server: HttpServer = {
     ...socket,
     async listen(port, host) {

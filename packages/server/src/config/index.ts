@@ -6,6 +6,7 @@ import { noProjectFile, type ProjectFile, readProjectFile } from "./project-file
 
 export type { HttpRule, LocalMcp, McpToolRule, ProjectFile, RemoteMcp, WorkspaceLimits } from "./project-file.ts";
 export { noProjectFile } from "./project-file.ts";
+export { freshImporter, type Importer, sharedImporter, stampOf } from "./versions.ts";
 
 export type Role = "all" | "api" | "worker";
 
@@ -23,7 +24,7 @@ export type Config = {
   dataDir: string;
   /** The folder with `agents/`, `tools/` and `endpoints/`; null for none. */
   project: string | null;
-  /** Edited endpoints take effect with the next request. */
+  /** Edited endpoints and tools take effect with the next request. */
   reload: boolean;
   role: Role;
   /** How long a stop may take, in milliseconds. */

@@ -2,9 +2,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentFile, Endpoint, EndpointDefinition, JsonSchema } from "@callboard/kit";
+import type { Importer } from "../config/index.ts";
 import { describedSchema, listsIn } from "./described.ts";
 import { compare, type Pattern, toPattern, toTemplate } from "./paths.ts";
-import type { Importer } from "./versions.ts";
 
 /** Milliseconds of one call. */
 const DEFAULT_TIMEOUT_MS = 300_000;

@@ -32,6 +32,16 @@ export function toPattern(name: string): Pattern {
   };
 }
 
+/** Whether the name of a file is a path. */
+export function isPath(name: string): boolean {
+  try {
+    toPattern(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** `/endpoints/tickets/{id}`: how the API's description writes it; also what two files must not share. */
 export const toTemplate = ({ parts }: Pattern): string =>
   [ENDPOINTS_PREFIX, ...parts.map((part) => ("literal" in part ? part.literal : `{${part.param}}`))].join("/");

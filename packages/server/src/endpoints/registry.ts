@@ -2,13 +2,12 @@
  * The endpoints this process serves now. With `reload`, whoever asks gets them as the files are at that moment:
  * a file that cannot be loaded keeps what it was before, and the log says why.
  */
-import { realpath, stat } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
+import { realpath } from "node:fs/promises";
 import type { AgentFile } from "@callboard/kit";
+import { freshImporter, type Importer, sharedImporter, stampOf } from "../config/index.ts";
 import { errorFacts, type Logger } from "../log/index.ts";
 import { endpointFiles, type LoadedEndpoint, loadFiles } from "./load.ts";
-import { compare, matchPath } from "./paths.ts";
-import { freshImporter, sharedImporter } from "./versions.ts";
+import { compare, isPath, matchPath, type Pattern, toPattern } from "./paths.ts";
 
 export type RegistryOptions = { folder: string | null; reload: boolean; log: Logger };
 export type Match = { endpoint: LoadedEndpoint; params: Record<string, string> };
@@ -17,7 +16,9 @@ export class EndpointRegistry {
   readonly #options: RegistryOptions;
   #endpoints: readonly LoadedEndpoint[] = [];
   #slugs = new WeakMap<AgentFile, string>();
-  #files: readonly string[] = [];
+  /** Files with an error that never served. */
+  #broken: ReadonlyArray<{ name: string; pattern: Pattern }> = [];
+  #importer: Importer = sharedImporter();
   #stamp = "";
   #loading: Promise<void> | undefined;
   /** Goes up when the endpoints change. */
@@ -66,6 +67,11 @@ export class EndpointRegistry {
     return undefined;
   }
 
+  /** The file that would answer for a path if it could be loaded. Only with `reload`. */
+  brokenAt(path: string): string | undefined {
+    return this.#broken.find(({ pattern }) => matchPath(pattern, path) !== undefined)?.name;
+  }
+
   /** The slug of an agent that is the default export of a file in `agents/`. */
   slugOf(agent: AgentFile): string | undefined {
     return this.#slugs.get(agent);
@@ -86,35 +92,27 @@ export class EndpointRegistry {
       const lines = problems.map(({ file, error }) => `${file}: ${error instanceof Error ? error.message : error}`);
       throw new Error(`endpoints could not be loaded:\n  ${lines.join("\n  ")}`);
     }
+    const broken: Array<{ name: string; pattern: Pattern }> = [];
     for (const { name, file, error } of problems) {
       const before = this.get(name);
       log.error({ file, error: errorFacts(error), still_serving: before !== undefined }, "an endpoint has an error");
       if (before !== undefined) endpoints.push(before);
+      else if (isPath(name)) broken.push({ name, pattern: toPattern(name) });
     }
+    this.#broken = broken;
     this.#endpoints = endpoints.sort((a, b) => compare(a.pattern, b.pattern));
     for (const [agent, slug] of slugs) this.#slugs.set(agent, slug);
-    this.#files = [...importer.files].map((url) => fileURLToPath(url));
+    this.#importer = importer;
     this.version++;
     if (reload) this.#stamp = await this.#look(startedMs);
   }
 
-  /**
-   * When the files were written: those that exist now, and all that the last loading came across.
-   *
-   * @param startedMs a file written after that may have been read before it was: nothing is equal to that
-   */
-  async #look(startedMs = Number.POSITIVE_INFINITY): Promise<string> {
-    const now = (await endpointFiles(this.#options.folder as string)).map(({ file }) => file);
-    const all = [...new Set([...now, ...this.#files])].sort();
-    const times = await Promise.all(
-      all.map((file) =>
-        stat(file).then(
-          ({ mtimeMs }) => mtimeMs,
-          () => -1,
-        ),
-      ),
+  async #look(startedMs?: number): Promise<string> {
+    const now = await endpointFiles(this.#options.folder as string);
+    return stampOf(
+      now.map(({ file }) => file),
+      this.#importer,
+      startedMs,
     );
-    if (times.some((ms) => ms >= startedMs)) return "";
-    return all.map((file, i) => `${file} ${times[i]}`).join("\n");
   }
 }

@@ -40,6 +40,13 @@ beforeAll(async () => {
   await put("lib/word.ts", 'export const word: string = "one";');
   await put("endpoints/greet.ts", endpoint("z.string()", "return word;", 'import { word } from "../lib/word.ts";'));
   await put(
+    "tools/count_words.ts",
+    `import { defineTool } from "@callboard/kit";
+     import { z } from "zod";
+     import { word } from "../lib/word.ts";
+     export default defineTool({ description: word, effect: "read", input: z.object({}), run: () => 1 });`,
+  );
+  await put(
     "agents/poet.ts",
     `import { defineAgent } from "@callboard/kit";
      import { z } from "zod";
@@ -129,6 +136,16 @@ describe("in development", () => {
     expect(await greet()).toBe("three");
   });
 
+  test("a new file with an error answers that it has one, until it is mended", async () => {
+    await put("endpoints/half.ts", "export default define");
+    const answer = await call(server, "half", {});
+    expect([answer.status, answer.body.error.code]).toEqual([503, "unavailable"]);
+    expect(answer.body.error.message).toBe("endpoints/half cannot be loaded; the server's log says why");
+    expect(logged("an endpoint has an error").at(-1)).toMatchObject({ still_serving: false });
+    await put("endpoints/half.ts", endpoint("z.string()", 'return "whole";'));
+    expect((await call(server, "half", {})).body).toBe("whole");
+  });
+
   test("a new file is there, and one that was removed is not", async () => {
     await put("endpoints/later/[name].ts", endpoint("z.string()", 'return "new";'));
     expect((await call(server, "later/x", {})).body).toBe("new");
@@ -136,6 +153,33 @@ describe("in development", () => {
     expect(Object.keys(described.paths)).toContain("/endpoints/later/{name}");
     await rm(join(folder, "project/endpoints/later"), { recursive: true });
     expect((await call(server, "later/x", {})).status).toBe(404);
+  });
+});
+
+describe("tools in development", () => {
+  const described = async (name: string): Promise<string | undefined> => {
+    const headers = { authorization: `Bearer ${server.token}` };
+    const answer = await fetch(`${server.baseUrl}/api/v1/tools`, { headers });
+    const { data } = (await answer.json()) as { data: Array<{ name: string; description: string }> };
+    return data.find((tool) => tool.name === name)?.description;
+  };
+
+  test("an edit of the file, and of what it imports, takes effect with the next request", async () => {
+    await put("lib/word.ts", 'export const word: string = "counts";');
+    expect(await described("count_words")).toBe("counts");
+    const text = await readFile(join(folder, "project/tools/count_words.ts"), "utf8");
+    await put("tools/count_words.ts", text.replace("description: word", 'description: word + " words"'));
+    expect(await described("count_words")).toBe("counts words");
+    await put("tools/new_one.ts", text);
+    expect(await described("new_one")).toBe("counts");
+  });
+
+  test("a file that does not compile leaves the old tool, and the log says what is wrong", async () => {
+    await put("tools/count_words.ts", "export default define oops");
+    expect(await described("count_words")).toBe("counts words");
+    const line = await eventually(() => logged("a tool has an error")[0]);
+    expect(line).toMatchObject({ still_serving: true, file: expect.stringContaining("tools/count_words.ts") });
+    await put("lib/word.ts", 'export const word: string = "three";');
   });
 });
 

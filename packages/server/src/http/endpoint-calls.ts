@@ -92,8 +92,13 @@ export function serveEndpoints(
     let call: EndpointCall | undefined;
     try {
       await deps.world.endpoints.refresh();
-      const match = deps.world.endpoints.match((incoming.url ?? "").split("?")[0] as string);
-      if (match === undefined) throw new CallboardError("not_found", "there is no such path");
+      const path = (incoming.url ?? "").split("?")[0] as string;
+      const match = deps.world.endpoints.match(path);
+      if (match === undefined) {
+        const broken = deps.world.endpoints.brokenAt(path);
+        if (broken === undefined) throw new CallboardError("not_found", "there is no such path");
+        throw new CallboardError("unavailable", `endpoints/${broken} cannot be loaded; the server's log says why`);
+      }
       name = match.endpoint.name;
       call = new EndpointCall(deps, match, requestId, incoming, outgoing);
       const answered = call.answer();

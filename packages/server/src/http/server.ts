@@ -22,6 +22,8 @@ export type ServerOptions = {
   log: Logger;
   /** The project's own routes, for the API's description. */
   endpoints: EndpointRegistry;
+  /** Done before each request: looks for edited files. Null where nothing is edited. */
+  before: (() => Promise<void>) | null;
   /** Whether requests are served now. */
   ready: () => Promise<boolean>;
 };
@@ -33,7 +35,7 @@ export type HttpServer = {
 };
 
 export function createServer(options: ServerOptions): HttpServer {
-  const { metrics, ready, log, endpoints } = options;
+  const { metrics, ready, log, endpoints, before } = options;
   const app = options.api;
   if (app === null) return withListener(plain(options), log);
 
@@ -71,10 +73,11 @@ export function createServer(options: ServerOptions): HttpServer {
     sendError(c.env.outgoing as never, error, newId("request"), log);
     return RESPONSE_ALREADY_SENT;
   });
-  return withListener(
-    getRequestListener(((request: Request, env: HttpBindings) => answer(app, request, env)) as never),
-    log,
-  );
+  const listener =
+    before === null
+      ? (request: Request, env: HttpBindings) => answer(app, request, env)
+      : (request: Request, env: HttpBindings) => before().then(() => answer(app, request, env));
+  return withListener(getRequestListener(listener as never), log);
 }
 
 function answer(app: Api, request: Request, env: HttpBindings): Response | Promise<Response> {

@@ -6,7 +6,7 @@ import type { Logger } from "../log/index.ts";
 import { type CallResult, callTool, checkInput } from "./call.ts";
 import { loadTools, type ToolRegistry, type ToolSettings } from "./registry.ts";
 
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
+export const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
 
 /** The tools that a project has, of files in `folder` and by its configuration; private addresses may be reached. */
 export function toolsOf(

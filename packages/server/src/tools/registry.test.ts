@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { toolsOf } from "./fixture.ts";
+import { silent, toolsOf } from "./fixture.ts";
 
 /** Files of a project import the kit as an author's would; here by its place in this repository. */
 const kit = pathToFileURL(join(import.meta.dirname, "../../../kit/src/index.ts")).href;
@@ -97,4 +97,42 @@ test("built-in tools show the model what they take", async () => {
     additionalProperties: false,
   });
   expect(tools.get("read_file")?.inputSchema).not.toHaveProperty("$schema");
+});
+
+describe("with reload", () => {
+  const described = (tools: Awaited<ReturnType<typeof toolsOf>>, name: string) =>
+    tools.get(name)?.definition.description;
+
+  test("an edit of a tool is there after a look; a new file is, a removed one is not", async () => {
+    const folder = await project("edited", { "a.ts": toolText("One.") });
+    const tools = await toolsOf(folder, {}, { reload: true });
+    const before = tools.get("a");
+    await tools.refresh();
+    expect(tools.get("a")).toBe(before);
+    await writeFile(join(folder, "tools/a.ts"), toolText("Two."));
+    await writeFile(join(folder, "tools/c.ts"), toolText("New."));
+    expect(described(tools, "a")).toBe("One.");
+    await Promise.all([tools.refresh(), tools.refresh()]);
+    expect(["a", "c"].map((name) => described(tools, name))).toEqual(["Two.", "New."]);
+    await rm(join(folder, "tools/c.ts"));
+    await tools.refresh();
+    expect(tools.names().has("c")).toBe(false);
+  });
+
+  test("a file with an error keeps the tool it was, and the log says why", async () => {
+    const folder = await project("broken-later", { "a.ts": toolText("Good."), "b.ts": toolText("Beside.") });
+    const errors: object[] = [];
+    const log = { ...silent, error: (facts: object) => errors.push(facts) };
+    const tools = await toolsOf(folder, {}, { reload: true, log });
+    await writeFile(join(folder, "tools/a.ts"), "export default oops");
+    await writeFile(join(folder, "tools/b.ts"), toolText("Edited."));
+    await tools.refresh();
+    expect(["a", "b"].map((name) => described(tools, name))).toEqual(["Good.", "Edited."]);
+    expect(errors).toEqual([
+      { file: expect.stringContaining("tools/a.ts"), still_serving: true, error: expect.objectContaining({}) },
+    ]);
+    await writeFile(join(folder, "tools/a.ts"), toolText("Mended."));
+    await tools.refresh();
+    expect(described(tools, "a")).toBe("Mended.");
+  });
 });

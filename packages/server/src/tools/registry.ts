@@ -1,22 +1,16 @@
 /** The tools of this server: files of the operator's project and the built-in ones. Trusted code, like any server code. */
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import type { AgentFile, JsonSchema, Tool, ToolDefinition } from "@callboard/kit";
+import type { AgentFile } from "@callboard/kit";
 import type { ToolInfo } from "@callboard/protocol";
 import type { ProjectFile } from "../config/index.ts";
 import type { Logger } from "../log/index.ts";
 import { documentTools } from "./documents.ts";
 import { httpTools } from "./http.ts";
+import { type LoadedTool, loadedTool } from "./loaded.ts";
+import { ProjectTools } from "./project.ts";
 import { fileTools } from "./thread-files.ts";
 import { workspaceTools } from "./workspace/index.ts";
 
-export type LoadedTool = {
-  readonly name: string;
-  readonly definition: ToolDefinition;
-  /** What the model is shown as the input's shape. */
-  readonly inputSchema: JsonSchema;
-};
+export type { LoadedTool } from "./loaded.ts";
 
 /** Tools that come and go while the server runs. */
 export interface ToolSource {
@@ -32,22 +26,26 @@ export interface ToolSource {
 export class ToolRegistry {
   readonly #tools = new Map<string, LoadedTool>();
   readonly #source: ToolSource | undefined;
-  readonly #agents: ReadonlyMap<AgentFile, string>;
+  readonly #project: ProjectTools | undefined;
 
-  /** @param agents the project's agents as its tools import them, with their slugs */
-  constructor(tools: Iterable<LoadedTool>, source?: ToolSource, agents: ReadonlyMap<AgentFile, string> = new Map()) {
+  constructor(tools: Iterable<LoadedTool>, source?: ToolSource, project?: ProjectTools) {
     for (const tool of tools) this.#tools.set(tool.name, tool);
     this.#source = source;
-    this.#agents = agents;
+    this.#project = project;
+  }
+
+  /** Looks for changed files of the project, if this server reloads. */
+  async refresh(): Promise<void> {
+    await this.#project?.refresh();
   }
 
   /** The slug of an agent that is the default export of a file in `agents/`. */
   slugOf(agent: AgentFile): string | undefined {
-    return this.#agents.get(agent);
+    return this.#project?.slugOf(agent);
   }
 
   get(name: string): LoadedTool | undefined {
-    return this.#tools.get(name) ?? this.#source?.get(name);
+    return this.#project?.get(name) ?? this.#tools.get(name) ?? this.#source?.get(name);
   }
 
   names(): ReadonlySet<string> {
@@ -71,7 +69,9 @@ export class ToolRegistry {
   }
 
   #all(): LoadedTool[] {
-    return [...this.#tools.values(), ...(this.#source?.all() ?? [])];
+    const own = [...(this.#project?.all() ?? [])];
+    const builtIn = [...this.#tools.values()].filter(({ name }) => this.#project?.get(name) === undefined);
+    return [...own, ...builtIn, ...(this.#source?.all() ?? [])];
   }
 
   list(): ToolInfo[] {
@@ -91,78 +91,35 @@ export type ToolSettings = {
   /** The project's folder; null for the built-in tools alone. */
   project: string | null;
   file: ProjectFile;
+  /** Edited tools of the project take effect with the next request. Default false. */
+  reload?: boolean;
   allowPrivateNetwork: boolean;
   log: Logger;
 };
 
 /**
- * Loads `tools/*.ts` of a project beside the built-in tools.
+ * Loads the tools of a project beside the built-in ones.
  *
  * @throws an error that names every file that could not be loaded, and why
  */
 export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
-  const { project: folder, file: config, allowPrivateNetwork: allowPrivate, log } = settings;
+  const { project: folder, file: config, reload = false, allowPrivateNetwork: allowPrivate, log } = settings;
   const builtIn = {
     ...fileTools,
     ...documentTools,
     ...httpTools(config.http.allow, { allowPrivate }),
     ...workspaceTools(config.workspace),
   };
-  const tools: LoadedTool[] = Object.entries(builtIn).map(([name, tool]) => loaded(name, tool));
-  const problems: string[] = [];
-  for (const file of folder === null ? [] : await filesIn(join(folder, "tools"))) {
-    const path = join(folder as string, "tools", file);
-    const name = file.replace(/\.(ts|js|mjs)$/, "");
-    try {
-      if (!/^[a-z][a-z0-9_]{0,63}$/.test(name)) throw new Error("the file's name must be like search_tickets.ts");
-      const module = (await import(pathToFileURL(path).href)) as { default?: Tool };
-      if (module.default?.kind !== "tool") throw new Error("the default export must be defineTool({…})");
-      tools.push(loaded(name, module.default));
-    } catch (error) {
-      problems.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
-    }
-  }
-  if (problems.length > 0) throw new Error(`tools could not be loaded:\n  ${problems.join("\n  ")}`);
-  const agents = folder === null ? new Map() : await agentSlugs(join(folder, "agents"));
-  if (Object.keys(config.mcpServers).length === 0) return new ToolRegistry(tools, undefined, agents);
-  const taken = new Set(tools.map(({ name }) => name));
+  const tools = Object.entries(builtIn).map(([name, tool]) => loadedTool(name, tool));
+  const project = folder === null ? undefined : await ProjectTools.load(folder, reload, log);
+  if (Object.keys(config.mcpServers).length === 0) return new ToolRegistry(tools, undefined, project);
+  const taken = new Set([...tools, ...(project?.all() ?? [])].map(({ name }) => name));
   const { McpTools } = await import("./mcp/index.ts"); // nobody else pays for loading it
   const source = new McpTools(config.mcpServers, { allowPrivate, log, taken });
   void source.ready(); // in the background: a server that is away does not keep this one from starting
-  return new ToolRegistry(tools, source, agents);
+  return new ToolRegistry(tools, source, project);
 }
 
 /** Whether what it is given, or some of it, is nobody's business but the model's. */
 export const isSensitive = ({ definition: { sensitive = false } }: Pick<LoadedTool, "definition">): boolean =>
   typeof sensitive === "boolean" ? sensitive : sensitive.length > 0;
-
-/** The same modules that the tools import; a file with an error is named where agents are loaded. */
-async function agentSlugs(folder: string): Promise<ReadonlyMap<AgentFile, string>> {
-  const slugs = new Map<AgentFile, string>();
-  for (const file of await filesIn(folder)) {
-    const module = (await import(pathToFileURL(join(folder, file)).href).catch(() => ({}))) as { default?: AgentFile };
-    if (module.default?.kind === "agent") slugs.set(module.default, file.replace(/\.(ts|js|mjs)$/, ""));
-  }
-  return slugs;
-}
-
-async function filesIn(folder: string): Promise<string[]> {
-  try {
-    const names = await readdir(folder);
-    return names.filter((name) => /^[^.].*\.(ts|js|mjs)$/.test(name) && !/\.(test|d)\./.test(name)).sort();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
-}
-
-function loaded(name: string, tool: Tool): LoadedTool {
-  const { definition } = tool;
-  const made =
-    definition.inputJsonSchema ?? definition.input["~standard"].jsonSchema?.input({ target: "draft-2020-12" });
-  if (made === undefined) {
-    throw new Error("the input schema cannot be shown as JSON Schema; set inputJsonSchema beside it");
-  }
-  const { $schema: _, ...inputSchema } = made;
-  return { name, definition, inputSchema };
-}

@@ -5,8 +5,9 @@
  * file that is imported, and the resolver hands it on to that file's own imports: the same file imported
  * twice in one version is one module, and a new version reads all of them again. Packages keep theirs.
  */
+import { stat } from "node:fs/promises";
 import { registerHooks } from "node:module";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** Versions of this process, with the project they belong to and the files they came across. */
 const versions = new Map<string, { root: string; files: Set<string> }>();
@@ -59,4 +60,29 @@ export function freshImporter(root: string): Importer {
       return import(`${href}?v=${tag}`);
     },
   };
+}
+
+/**
+ * When files were written: those that exist now, and all that a loading came across. Another text means that
+ * something has changed.
+ *
+ * @param files     paths
+ * @param startedMs a file written after that may have been read before it was: nothing is equal to that
+ */
+export async function stampOf(
+  files: readonly string[],
+  { files: loaded }: Pick<Importer, "files">,
+  startedMs = Number.POSITIVE_INFINITY,
+): Promise<string> {
+  const all = [...new Set([...files, ...[...loaded].map((url) => fileURLToPath(url))])].sort();
+  const times = await Promise.all(
+    all.map((file) =>
+      stat(file).then(
+        ({ mtimeMs }) => mtimeMs,
+        () => -1,
+      ),
+    ),
+  );
+  if (times.some((ms) => ms >= startedMs)) return "";
+  return all.map((file, i) => `${file} ${times[i]}`).join("\n");
 }
