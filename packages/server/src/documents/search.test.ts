@@ -1,4 +1,4 @@
-import { type DocumentHit, toUuid } from "@callboard/protocol";
+import { type DocumentHit, documentLanguages, toUuid } from "@callboard/protocol";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createWorld, type World } from "../access/fixture.ts";
@@ -46,6 +46,13 @@ describe("a search", () => {
   test("finds words by their stems, in the language of the collection", async () => {
     expect(names(await documents.search("refunded payments"))).toEqual(["refunds.md"]);
     expect(names(await documents.search("Erstattung auf Karte"))).toEqual(["erstattung.md"]);
+  });
+
+  test.each(documentLanguages.map((language) => [language]))("may be in %s", async (language) => {
+    const slug = `in-${language}`;
+    await manage.create(slug, { language, access: { ...nobody, organization: true } });
+    await manage.add(slug, "a.md", "# Callboard\n\nThe word quetzalcoatlus is in this text.");
+    expect(names(await documents.search("quetzalcoatlus", { collection: slug }))).toEqual(["a.md"]);
   });
 
   test("cites where the passage is, so that it can be found in the text", async () => {
@@ -159,6 +166,14 @@ describe("text that would fool a reader", () => {
       ],
     });
     expect(toHighlight(`x${end}y${start}z`)).toEqual({ highlight: "xyz", matches: [] });
+  });
+
+  test("markup is plain text, and its words are counted as they stand", async () => {
+    await manage.add("handbook", "html.md", `<script>alert("x")</script> &lt;b&gt; A <b>numbat</b> & "more".`);
+    const [hit] = (await documents.search("numbat")) as [DocumentHit];
+    expect(hit.text).toBe(`<script>alert("x")</script> &lt;b&gt; A <b>numbat</b> & "more".`);
+    expect(hit.matches.map(({ start, end }) => hit.highlight.slice(start, end))).toEqual(["numbat"]);
+    expect(hit.highlight).not.toMatch(/<mark|StartSel|class=/);
   });
 
   test("instructions to the database in a title stay a title", async () => {

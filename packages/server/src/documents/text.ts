@@ -1,5 +1,4 @@
 /** From what was uploaded to text: by media type, bounded, cleaned of what neither people nor the database can use. */
-import { isUtf8 } from "node:buffer";
 import { CallboardError } from "@callboard/protocol";
 import { readPdf, unreadable } from "./pdf.ts";
 
@@ -49,8 +48,19 @@ export async function readText(upload: Upload): Promise<DocumentText> {
   const { bytes } = upload;
   if (bytes.length > MAX_DOCUMENT_BYTES) throw tooLarge();
   if (mediaType === PDF) return { mediaType, ...joined((await readPdf(bytes)).map(clean)) };
-  if (!isUtf8(bytes)) throw unreadable("it is not UTF-8");
-  return { mediaType, text: requireText(clean(Buffer.from(bytes).toString("utf8"))), pages: null };
+  return { mediaType, text: requireText(clean(decode(bytes))), pages: null };
+}
+
+/** UTF-8, or what a byte order mark says. Anything else would be a guess. */
+function decode(bytes: Uint8Array): string {
+  const [first, second] = bytes;
+  const isLittle = first === 0xff && second === 0xfe;
+  const encoding = isLittle ? "utf-16le" : first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw unreadable("it is not UTF-8, and not UTF-16 with a byte order mark");
+  }
 }
 
 export const tooLarge = () =>
@@ -87,8 +97,20 @@ function clean(text: string): string {
   );
 }
 
-/** The first heading of a Markdown page, or the name without its ending. */
+/** Of a Markdown page the title in its front matter or its first heading; else the name without its ending. */
 export function titleOf(name: string, { mediaType, text }: DocumentText): string {
-  const heading = mediaType === "text/markdown" ? /^#{1,3}\s+(.+?)\s*#*$/m.exec(text.slice(0, 4000))?.[1] : undefined;
-  return (heading ?? name.replace(/\.[^.]+$/, "")).slice(0, 300).toWellFormed() || name;
+  const said = mediaType === "text/markdown" ? markdownTitle(text.slice(0, 4000)) : undefined;
+  return (said ?? name.replace(/\.[^.]+$/, "")).slice(0, 300).toWellFormed() || name;
+}
+
+function markdownTitle(text: string): string | undefined {
+  const [matter = ""] = /^---\n.*?\n(?:---|\.\.\.)\n/s.exec(text) ?? [];
+  const [, titled = ""] = /^title:[ \t]*(.*?)[ \t]*$/m.exec(matter) ?? [];
+  const [, quoted] = /^(?:"(.*)"|'(.*)')$/.exec(titled)?.filter((part) => part !== undefined) ?? [];
+  const title = (quoted ?? titled).trim();
+  // A value that goes on over lines, refers or nests is not read.
+  if (title !== "" && !/^[|>&*!{[#]/.test(title)) return title;
+  // A line of a program may look like a heading.
+  const page = text.slice(matter.length).replace(/^(```|~~~).*?(?:\n\1|$(?![\s\S]))/gms, "");
+  return /^#{1,3}[ \t]+(.+?)[ \t]*#*$/m.exec(page)?.[1];
 }
