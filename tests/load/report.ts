@@ -105,7 +105,7 @@ export function report(results: Results): string {
       show(us("w8", "addedP50")),
       "≤ 0.5 ms over the run",
     ],
-    ["W9 KiB a polled job", show(us("w9.hold", "kbPerJob"), 1), "", "", "≤ 20 KiB"],
+    ["W9 KiB held by a polled job", show(us("w9.hold", "kbPerJob"), 1), "", "", "≤ 20 KiB"],
     ["W9 the same, with a run that waits for its model", show(us("w9.hold-run", "kbPerJob"), 1), "", "", ""],
     ["W7 first answer after spawn, ms", show(number(results, "coldStart", "w7", "medianMs"), 0), "", "", "≤ 350 ms"],
     [

@@ -74,6 +74,8 @@ export type App = {
   stop(graceMs: number): Promise<void>;
 };
 
+type Found = Awaited<ReturnType<Connections["resolve"]>>;
+
 /** How often what nobody needs any more is removed. */
 const SWEEP_MS = 60_000;
 
@@ -132,6 +134,19 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     maxResponseBytes: config.maxModelBytes,
     ...(config.demoDelayMs === undefined ? {} : { demoDelayMs: config.demoDelayMs }),
   };
+  // Found again by all runs that are given the same connections: a second's, as long as those are remembered.
+  const models = new WeakMap<Found, ModelTarget[]>();
+  const callable = (found: Found): ModelTarget[] => {
+    const known = models.get(found);
+    if (known !== undefined) return known;
+    const made = found.map((one) => ({
+      model: createModel(one, modelSettings),
+      modelId: one.modelId,
+      label: one.label,
+    }));
+    models.set(found, made);
+    return made;
+  };
   const engine = new Engine({
     role: config.role,
     slots: config.runSlots,
@@ -172,13 +187,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
         });
         if (found.length === 0)
           throw new RunFailure("model_connection_missing", "the agent's model connection does not exist");
-        return found.map(
-          (target): ModelTarget => ({
-            model: createModel(target, modelSettings),
-            modelId: target.modelId,
-            label: target.label,
-          }),
-        );
+        return callable(found);
       },
     },
   });

@@ -39,7 +39,7 @@ export async function waitForEnd(
 }
 
 /** Resolves when the log has such an event after `afterSeq`, when the time is up, or when the client is gone. */
-export async function waitForEvent(
+export function waitForEvent(
   feed: Feed,
   key: LogKey,
   afterSeq: number,
@@ -47,7 +47,7 @@ export async function waitForEvent(
   seconds: number,
   signal: AbortSignal,
 ): Promise<void> {
-  await new Promise<void>((resolve) => {
+  return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", done);

@@ -58,21 +58,18 @@ const CANCEL_TRIES = 20;
 export class AgentRuns {
   readonly #world: EndpointWorld;
   readonly #call: Call;
-  readonly #ended = new AbortController();
-  readonly #signal: AbortSignal;
-  #stopped: AbortSignal | undefined;
   /** Few or none, and arrays cost nothing while they are empty. */
   #pending: Array<Promise<unknown>> = [];
   #underWay: RunPlace[] = [];
   #caller: Caller;
   #count = 0;
+  /** The handler is over. */
+  #over = false;
 
-  /** @param signal stops the call */
-  constructor(world: EndpointWorld, call: Call, signal: AbortSignal) {
+  constructor(world: EndpointWorld, call: Call) {
     this.#world = world;
     this.#call = call;
     this.#caller = call.caller;
-    this.#signal = signal;
   }
 
   /** `runAgent` of the handler. */
@@ -103,25 +100,23 @@ export class AgentRuns {
     toStarter: () => Starter,
   ): Promise<FinishedRun<Output>> {
     const number = ++this.#count;
-    const work = (async () => this.#run(toStarter(), schema, signal, number))();
-    this.#pending.push(work);
-    const settled = work.then(
-      (run) => run as FinishedRun<Output>,
-      // A handler that is over hears nothing more: a rejection nobody waits for would end the process.
-      (error) => (this.#ended.signal.aborted ? new Promise<never>(() => {}) : Promise.reject(error)),
-    );
+    const work = this.#run(toStarter, schema, signal, number);
+    this.#pending = [...this.#pending, work]; // `push` would make room for 16 more
+    const done = () => {
+      this.#pending = this.#pending.filter((one) => one !== work);
+    };
+    work.then(done, done);
+    // A handler that is over hears nothing more: a rejection nobody waits for would end the process.
+    const settled = work.catch((error) => (this.#over ? new Promise<never>(() => {}) : Promise.reject(error)));
     settled.catch(() => {});
-    work
-      .catch(() => {})
-      .finally(() => {
-        this.#pending = this.#pending.filter((one) => one !== work);
-      });
-    return settled;
+    return settled as Promise<FinishedRun<Output>>;
   }
 
   /** The handler is over: cancels what it left behind, and returns when that is done. */
   async end(): Promise<void> {
-    this.#ended.abort(new CallboardError("endpoint_timeout", "the call of the endpoint is over"));
+    this.#over = true;
+    if (this.#pending.length === 0) return;
+    this.#call.stop.abort(isOver());
     await Promise.allSettled(this.#pending);
   }
 
@@ -131,23 +126,19 @@ export class AgentRuns {
   }
 
   async #run(
-    starter: Starter,
+    toStarter: () => Starter,
     schema: StandardSchema | undefined,
     signal: AbortSignal | undefined,
     number: number,
   ): Promise<FinishedRun<unknown>> {
-    const stop = signal === undefined ? this.#stop : AbortSignal.any([this.#stop, signal]);
+    const own = this.#call.stop.signal;
+    const stop = signal === undefined ? own : AbortSignal.any([own, signal]);
     stop.throwIfAborted();
-    const run = await this.#wait(await this.#start(starter, number), stop);
+    if (this.#over) throw isOver();
+    const run = await this.#wait(await this.#start(toStarter(), number), stop);
     if (isTerminal(run.state)) return toFinished(run, schema);
     if (!(stop.reason instanceof CallMoved)) await cancel(this.#world, this.#caller.organizationId, run);
     throw stop.reason;
-  }
-
-  /** Aborted when the call is to stop or is over. */
-  get #stop(): AbortSignal {
-    this.#stopped ??= AbortSignal.any([this.#signal, this.#ended.signal]);
-    return this.#stopped;
   }
 
   get #place() {
@@ -204,7 +195,7 @@ export class AgentRuns {
       thread_id: toUuid(run.thread_id),
       id: toUuid(run.id),
     };
-    this.#underWay.push(place);
+    this.#underWay = [...this.#underWay, place];
     let now = run;
     while (!isTerminal(now.state) && !stop.aborted) {
       try {
@@ -221,6 +212,7 @@ export class AgentRuns {
   }
 }
 
+const isOver = () => new CallboardError("endpoint_timeout", "the call of the endpoint is over");
 const gone = () => new CallboardError("not_found", "the run's thread was deleted");
 const isAway = (error: unknown): boolean => error instanceof CallboardError && error.code === "unavailable";
 

@@ -35,7 +35,8 @@ export type Call = {
   readonly timeoutMs: number;
   /** What the schema made of the request's input, where that is known already. */
   readonly checked?: { readonly input: unknown };
-  readonly signal: AbortSignal;
+  /** Stops the call; the call aborts it too, when its time is up or its handler is over and left runs behind. */
+  readonly stop: AbortController;
   /** Of the job whose status the handler tells; null for a call whose client waits. */
   readonly claim: Claim | null;
 };

@@ -7,7 +7,13 @@
  * E2  Except when the call goes on elsewhere (`CallMoved`): its runs are left alone, and joined there.
  * E3  A handler may throw, hang or answer with anything; what comes back from here is always an outcome.
  */
-import { type EndpointContext, EndpointProblem, issuePath, type SchemaIssue } from "@callboard/kit";
+import {
+  type EndpointCaller,
+  type EndpointContext,
+  EndpointProblem,
+  issuePath,
+  type SchemaIssue,
+} from "@callboard/kit";
 import { CallboardError, type FieldProblem, type JobError, type Json } from "@callboard/protocol";
 import { invalidRequest, scopeOf } from "../access/index.ts";
 import { documentsFor } from "../documents/index.ts";
@@ -53,14 +59,11 @@ export async function answerCall(
   call: Call,
 ): Promise<Outcome> {
   const names = { endpoint: endpoint.name, request_id: call.requestId ?? undefined, job_id: call.jobId ?? undefined };
-  const stop = new AbortController();
-  const onAbort = () => stop.abort(call.signal.reason);
-  if (call.signal.aborted) onAbort();
-  call.signal.addEventListener("abort", onAbort, { once: true });
+  const { stop } = call;
   const tooLate = () =>
     new CallboardError("endpoint_timeout", `the endpoint did not answer within ${call.timeoutMs} ms`);
   const timer = setTimeout(() => stop.abort(tooLate()), call.timeoutMs);
-  const runs = new AgentRuns(world, call, stop.signal);
+  const runs = new AgentRuns(world, call);
   const relay = new StatusRelay(world, names, call.claim);
   world.loop.enter(endpoint.name);
   try {
@@ -68,9 +71,7 @@ export async function answerCall(
     stop.signal.throwIfAborted();
     const context = toContext(world, request, call, { input, signal: stop.signal, runs, relay, names });
     const { handle } = endpoint.definition;
-    // Rejects also for a handler that does not honour its signal: its client has an answer then.
-    const answer = await Promise.race([(async () => handle(context))(), aborted(stop.signal)]);
-    return { ok: true, text: await toText(endpoint, answer) };
+    return { ok: true, text: await toText(endpoint, await unlessAborted(stop.signal, () => handle(context))) };
   } catch (thrown) {
     const error = stop.signal.aborted ? stop.signal.reason : thrown;
     if (error instanceof CallMoved) throw error;
@@ -82,14 +83,15 @@ export async function answerCall(
   } finally {
     world.loop.leave(endpoint.name);
     clearTimeout(timer);
-    call.signal.removeEventListener("abort", onAbort);
     await Promise.all([relay.written(), runs.end()]);
   }
 }
 
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
+/** Rejects also for a handler that does not honour its signal: its client has an answer then. */
+const unlessAborted = (signal: AbortSignal, handle: () => unknown): Promise<unknown> =>
+  new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    (async () => handle())().then(resolve, reject);
   });
 
 type Parts = { input: unknown; signal: AbortSignal; runs: AgentRuns; relay: StatusRelay; names: object };
@@ -103,6 +105,7 @@ function toContext(
   let headers: Headers | undefined;
   let query: URLSearchParams | undefined;
   let documents: EndpointContext<unknown>["documents"] | undefined;
+  let caller: EndpointCaller | undefined;
   // Made when they are asked for: most handlers look at none of them, and a job keeps what it has for hours.
   return Object.freeze({
     input,
@@ -119,7 +122,10 @@ function toContext(
       return documents;
     },
     params: Object.freeze({ ...request.params }),
-    caller: endpointCaller(call.caller),
+    get caller() {
+      caller ??= endpointCaller(call.caller);
+      return caller;
+    },
     signal,
     log: {
       info: (message: string, facts?: object) => log.info({ ...names, facts }, message),

@@ -19,8 +19,8 @@ import { cancelRunsOf } from "./agent-runs.ts";
 import { CallMoved, type CallRequest, type EndpointWorld, type Outcome } from "./asked.ts";
 import { answerCall } from "./call.ts";
 import { JobFollower, type JobReader } from "./follow.ts";
-import { openHeaders, sealHeaders } from "./headers.ts";
-import { type ClaimedJob, creatorOf, type JobRow, jobIdOf, MAX_CRASHES, organizationOf, tokenOf } from "./job.ts";
+import { openHeaders, type StoredRequest, sealHeaders } from "./headers.ts";
+import { creatorOf, type JobRow, jobIdOf, MAX_CRASHES, organizationOf, tokenOf } from "./job.ts";
 import type { LoadedEndpoint } from "./load.ts";
 import { toRefusal } from "./refusal.ts";
 import {
@@ -60,7 +60,11 @@ const canceled: JobError = {
 };
 const abandoned = toRefusal(new CallboardError("job_abandoned")) as JobError;
 
-type Work = { row: ClaimedJob; worker: string; abort: AbortController; done: Promise<void> };
+/** The call ended itself; all other reasons are somebody's who took the job away. */
+const isTimedOut = ({ reason }: AbortSignal): boolean =>
+  reason instanceof CallboardError && reason.code === "endpoint_timeout";
+
+type Work = { row: JobRow; worker: string; abort: AbortController; done: Promise<void> };
 
 export type JobRequest = {
   id: string;
@@ -168,13 +172,13 @@ export class Jobs {
   async wait(row: JobRow, ms: number, signal: AbortSignal, afterSeq?: number): Promise<JobRow | undefined> {
     const isOver = (now: JobRow) => isJobEnded(now.state) || (afterSeq !== undefined && now.last_seq > afterSeq);
     if (isOver(row) || ms <= 0) return row;
-    const { database } = this.#world;
     const woken = new Wakeup(ms, signal);
     const off = this.watch.watch(row, afterSeq === undefined ? "end" : "all", woken.wake);
     try {
       for (;;) {
-        const now = await findJob(database, row.organization_id, row.id);
+        let now = await findJob(this.#world.database, row.organization_id, row.id);
         if (now === undefined || isOver(now) || woken.over || this.#stopping) return now;
+        now = undefined; // thousands may wait here
         await woken.next();
       }
     } finally {
@@ -253,7 +257,7 @@ export class Jobs {
     await disownJobs(database, worker, [...this.#works.keys()]);
     const names = endpoints.list().map(({ name }) => name);
     const rows = await claimJobs(database, worker, CLAIM_LIMIT, names);
-    for (const row of rows) this.#work(row, worker);
+    for (const { request, ...row } of rows) this.#work(row, request, worker);
     if (rows.length === CLAIM_LIMIT) this.#lookAgain = true;
   }
 
@@ -284,10 +288,10 @@ export class Jobs {
     }
   }
 
-  #work(row: ClaimedJob, worker: string): void {
+  #work(row: JobRow, request: StoredRequest, worker: string): void {
     this.#works.get(row.id)?.abort.abort(new CallMoved()); // an earlier claim, lost and had again
     const abort = new AbortController();
-    const done = this.#answer(row, abort.signal)
+    const done = this.#answer(row, this.#call(row, request, abort), abort.signal)
       .catch((error) => this.#world.log.error({ job_id: jobIdOf(row), error: errorFacts(error) }, "a job was dropped"))
       .finally(() => {
         if (this.#works.get(row.id)?.abort === abort) this.#works.delete(row.id);
@@ -295,10 +299,9 @@ export class Jobs {
     this.#works.set(row.id, { row, worker, abort, done });
   }
 
-  async #answer(row: ClaimedJob, signal: AbortSignal): Promise<void> {
+  async #answer(row: JobRow, call: Promise<Outcome>, signal: AbortSignal): Promise<void> {
     try {
-      const outcome = await this.#call(row, signal);
-      await this.#finish(row, outcome, signal);
+      await this.#finish(row, await call, signal);
     } catch (error) {
       if (!(error instanceof CallMoved)) throw error;
       if (!this.#stopping) return; // it is somebody else's
@@ -307,7 +310,7 @@ export class Jobs {
     }
   }
 
-  async #call(row: ClaimedJob, signal: AbortSignal): Promise<Outcome> {
+  async #call(row: JobRow, stored: StoredRequest, stop: AbortController): Promise<Outcome> {
     const failed = (error: CallboardError): Outcome => ({ ok: false, refusal: toRefusal(error) as JobError });
     if (row.crashes >= MAX_CRASHES) {
       const { summary: message, retryable } = runErrorCatalogue.crash_loop;
@@ -315,15 +318,15 @@ export class Jobs {
     }
     const endpoint = this.#world.endpoints.get(row.endpoint);
     if (row.left_ms <= 0 || endpoint === undefined) return failed(new CallboardError("endpoint_timeout"));
-    const caller = await this.#caller(row, endpoint, signal);
+    const caller = await this.#caller(row, endpoint, stop.signal);
     if (caller instanceof CallboardError) return failed(caller);
-    const request = openHeaders(this.#world.keys, { organization: row.organization_id, id: row.id }, row.request);
+    const request = openHeaders(this.#world.keys, { organization: row.organization_id, id: row.id }, stored);
     return answerCall(this.#world, endpoint, request, {
       caller,
       requestId: null,
       jobId: jobIdOf(row),
       timeoutMs: row.left_ms,
-      signal,
+      stop,
       claim: row,
     });
   }
@@ -371,7 +374,7 @@ export class Jobs {
         return;
       } catch (error) {
         if (!(error instanceof CallboardError && error.code === "unavailable")) throw error;
-        if (signal.aborted) return; // it will be found without an owner
+        if (signal.aborted && !isTimedOut(signal)) return; // it will be found without an owner
         await sleep(AGAIN_MS);
       }
     }

@@ -20,14 +20,15 @@ export class Wakeup {
   };
 
   /** Resolves when it was woken since the last time, or when it is over. */
-  async next(): Promise<void> {
-    if (!this.#pending && !this.over) {
-      await new Promise<void>((resolve) => {
-        this.#resolve = resolve;
-      });
-    }
-    this.#pending = false;
-    this.#resolve = undefined;
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resolve = () => {
+        this.#resolve = undefined;
+        this.#pending = false;
+        resolve();
+      };
+      if (this.#pending || this.over) this.#resolve();
+    });
   }
 
   end(): void {

@@ -21,7 +21,7 @@ const LOOKS_ALONE = 5;
 /** `end`: only when the job has another state or is gone. `all`: also when its handler says something. */
 export type Interest = "end" | "all";
 type Watcher = { interest: Interest; wake: () => void };
-type Watched = { row: JobRow; seen: { state: JobState | null; lastSeq: number }; watchers: Set<Watcher> };
+type Watched = { row: JobRow; seen: { state: JobState | null; lastSeq: number }; watchers: Watcher[] };
 
 export class JobWatch {
   readonly #world: EndpointWorld;
@@ -44,16 +44,16 @@ export class JobWatch {
   watch(row: JobRow, interest: Interest, wake: () => void): () => void {
     let job = this.#jobs.get(row.id);
     if (job === undefined) {
-      job = { row, seen: { state: row.state, lastSeq: row.last_seq }, watchers: new Set() };
+      job = { row, seen: { state: row.state, lastSeq: row.last_seq }, watchers: [] };
       this.#jobs.set(row.id, job);
       this.#timer ??= setInterval(() => void this.#look(), LOOK_MS);
     }
-    const { watchers } = job;
+    const watched = job;
     const watcher = { interest, wake };
-    watchers.add(watcher);
+    watched.watchers = [...watched.watchers, watcher];
     return () => {
-      watchers.delete(watcher);
-      if (watchers.size === 0 && this.#jobs.get(row.id)?.watchers === watchers) this.#jobs.delete(row.id);
+      watched.watchers = watched.watchers.filter((one) => one !== watcher);
+      if (watched.watchers.length === 0 && this.#jobs.get(row.id) === watched) this.#jobs.delete(row.id);
       if (this.#jobs.size === 0) this.#rest();
     };
   }
@@ -124,5 +124,5 @@ export class JobWatch {
 
 /** An end wakes all; a status those who want to know. */
 function wake(job: Watched, what: Interest): void {
-  for (const watcher of [...job.watchers]) if (what === "end" || watcher.interest === "all") watcher.wake();
+  for (const watcher of job.watchers) if (what === "end" || watcher.interest === "all") watcher.wake();
 }

@@ -89,6 +89,8 @@ export type WorkResult = { kind: "ended"; next: boolean } | { kind: "left" };
 
 /** Steps in a row in which a model called nothing that can be called. */
 const MAX_USELESS_STEPS = 3;
+/** Before the rights were looked at. */
+const NO_STANDING: Standing = { epoch: 0, scopes: new Set(), groups: [] };
 const NO_USAGE: Usage = { input_tokens: 0, output_tokens: 0, cost_micros: 0 };
 
 export class Loop {
@@ -113,7 +115,7 @@ export class Loop {
   /** A step was written here. */
   #progressed = false;
   #toolStep: ToolStep | undefined;
-  #standing: Standing = { epoch: 0, scopes: new Set(), groups: [] };
+  #standing: Standing = NO_STANDING;
   #timer: NodeJS.Timeout | undefined;
   /** The last model call's reservation, on its way to what it cost. */
   #settling: Promise<void> | undefined;

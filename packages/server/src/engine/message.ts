@@ -30,7 +30,7 @@ export type MessageHost = {
 export class Message {
   readonly id = newId("message");
   readonly #host: MessageHost;
-  readonly #text: Deltas;
+  #text: Deltas | undefined;
   #thinking: Deltas | undefined;
   #spoken = "";
   #thought = "";
@@ -40,17 +40,17 @@ export class Message {
 
   constructor(host: MessageHost) {
     this.#host = host;
-    this.#text = this.#deltas("agent.message.delta");
   }
 
   get begun(): boolean {
-    return this.#text.begun || this.#thinking?.begun === true;
+    return this.#text?.begun === true || this.#thinking?.begun === true;
   }
 
   add(part: ModelPart): void {
     if (part.type === "text") {
       const text = this.#whole("text", part.text);
       this.#spoken += text;
+      this.#text ??= this.#deltas("agent.message.delta");
       this.#text.push(text);
     } else if (part.type === "thinking") {
       const text = this.#whole("thinking", part.text);
@@ -75,7 +75,7 @@ export class Message {
     const thinkingRest = this.#thinking?.close() ?? "";
     if (thinkingRest !== "")
       rest.push(this.#host.event("agent.thinking.delta", { message_id: this.id, text: thinkingRest }));
-    const textRest = this.#text.close();
+    const textRest = this.#text?.close() ?? "";
     if (textRest !== "") rest.push(this.#host.event("agent.message.delta", { message_id: this.id, text: textRest }));
     const parts: AssistantPart[] = [];
     // A provider may have something to remember although nothing was said, like encrypted reasoning.
@@ -98,7 +98,7 @@ export class Message {
   }
 
   drop(): void {
-    this.#text.close();
+    this.#text?.close();
     this.#thinking?.close();
   }
 

@@ -32,19 +32,37 @@ export class Seats {
 
   /** For one run, which may wait for several agents at once. */
   seat(): Seat {
-    let waits = 0;
-    return {
-      rest: (must) => {
-        if (waits === 0 && !must && this.#resting >= this.#slots) return false;
-        if (waits++ === 0) {
-          this.#resting++;
-          this.#onFree();
-        }
-        return true;
-      },
-      back: () => {
-        if (--waits === 0) this.#resting--;
-      },
-    };
+    return new OneSeat(this);
+  }
+
+  /** @returns false when as many runs rest as may */
+  enter(must: boolean): boolean {
+    if (!must && this.#resting >= this.#slots) return false;
+    this.#resting++;
+    this.#onFree();
+    return true;
+  }
+
+  leave(): void {
+    this.#resting--;
+  }
+}
+
+class OneSeat implements Seat {
+  readonly #seats: Seats;
+  #waits = 0;
+
+  constructor(seats: Seats) {
+    this.#seats = seats;
+  }
+
+  rest(must: boolean): boolean {
+    if (this.#waits === 0 && !this.#seats.enter(must)) return false;
+    this.#waits++;
+    return true;
+  }
+
+  back(): void {
+    if (--this.#waits === 0) this.#seats.leave();
   }
 }

@@ -359,6 +359,20 @@ describe("the tail of a log that began here", () => {
     }
   });
 
+  test("is let go after a moment, and who comes then reads the log", async () => {
+    const key = await newLog();
+    here.feed.keepTail(key, []);
+    await write(here, key, 2);
+    for (let looks = 0; looks < 2; looks++) await here.feed.tick();
+    expect(here.feed.hasTail(key)).toBe(true);
+    await here.feed.tick();
+    expect(here.feed.hasTail(key)).toBe(false);
+    const client = new Client(key);
+    await until(() => client.last === 2);
+    await expectAll([client], key);
+    client.close();
+  });
+
   test("goes with the run", async () => {
     const key = await newLog();
     here.feed.keepTail(key, []);

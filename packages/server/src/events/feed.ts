@@ -28,6 +28,8 @@ const PAGE = 500;
 const PAGE_BYTES = 128 * 1024;
 /** Places in logs that are read in one statement. */
 const PLACES = 100;
+/** Looks, one a second, for which the first events of a log are kept: whoever comes later reads them. */
+const TAIL_LOOKS = 2;
 /** Bytes of recent events kept for threads whose run is under way here. */
 const TAIL_BYTES = 128 * 1024;
 const TAILS_BYTES = 64 * 1024 * 1024;
@@ -136,7 +138,7 @@ export class Follower {
 /** Where followers of one log stand together: they share one read. */
 type Place = LogKey & { seq: number; followers: Follower[] };
 
-type Tail = { first: number; events: LoggedEvent[]; bytes: number };
+type Tail = { first: number; events: LoggedEvent[]; bytes: number; looks: number };
 
 export class Feed {
   readonly #database: Database;
@@ -197,31 +199,35 @@ export class Feed {
   }
 
   /**
-   * Keeps the events of a log that starts here in memory while its run is under way, so that a reader who
-   * comes at once needs no read. A write by another process ends it: its number breaks the row.
+   * Keeps the events of a log that starts here in memory for a moment, while its run is under way, so that a
+   * reader who comes at once needs no read. A write by another process ends it: its number breaks the row.
    */
   keepTail(key: LogKey, events: readonly LoggedEvent[]): void {
     if (this.#tailBytes > TAILS_BYTES) return;
     const name = nameOf(key);
-    this.#tails.set(name, { first: events[0]?.seq ?? 1, events: [], bytes: 0 });
+    this.#tails.set(name, { first: events[0]?.seq ?? 1, events: [], bytes: 0, looks: 0 });
     this.#extendTail(name, events);
   }
 
-  /** Whether the log's run is under way in this process, for as far as its events are kept. */
+  /** Whether the log's run is known to be under way in this process: its events are kept. */
   hasTail(key: LogKey): boolean {
     return this.#tails.has(nameOf(key));
   }
 
   dropTail(key: LogKey): void {
-    const name = nameOf(key);
+    this.#drop(nameOf(key));
+  }
+
+  #drop(name: string): void {
     const tail = this.#tails.get(name);
     if (tail === undefined) return;
     this.#tails.delete(name);
     this.#tailBytes -= tail.bytes;
   }
 
-  /** Once a second: repairs lost wake-ups. Looks at every log when other processes write, else now and then. */
+  /** Once a second: forgets old tails, and repairs lost wake-ups. Looks at every log when other processes write, else now and then. */
   async tick(): Promise<void> {
+    for (const [name, tail] of this.#tails) if (++tail.looks > TAIL_LOOKS) this.#drop(name);
     this.#sinceLook++;
     if (this.#polling || this.#logs.size === 0) return;
     if (!this.#wakes.othersAlive && this.#sinceLook < 5) return;
@@ -271,18 +277,14 @@ export class Feed {
     for (const event of events) {
       const next = tail.first + tail.events.length;
       if (event.seq !== next) {
-        this.#tails.delete(name);
-        this.#tailBytes -= tail.bytes;
+        this.#drop(name);
         return;
       }
       tail.events.push(event);
       tail.bytes += event.body.length;
       this.#tailBytes += event.body.length;
     }
-    if (tail.bytes > TAIL_BYTES) {
-      this.#tails.delete(name);
-      this.#tailBytes -= tail.bytes;
-    }
+    if (tail.bytes > TAIL_BYTES) this.#drop(name);
   }
 
   /** Another process wrote: all followers of the named logs are read for in one statement. */
@@ -292,11 +294,7 @@ export class Feed {
     else {
       for (const name of keys) {
         if (this.#logs.has(name)) this.#dirty.add(name);
-        const tail = this.#tails.get(name);
-        if (tail !== undefined) {
-          this.#tails.delete(name);
-          this.#tailBytes -= tail.bytes;
-        }
+        this.#drop(name);
       }
     }
     if (first && this.#dirty.size > 0) setImmediate(() => this.#readDirty());

@@ -19,7 +19,7 @@ import {
 } from "@callboard/protocol";
 import type { HttpBindings } from "@hono/node-server";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import {
   type Authenticator,
   type Caller,
@@ -65,6 +65,7 @@ export const API_PREFIX = "/api/v1";
 /** Bytes of an upload's base64; beyond that there is multipart. */
 const MAX_BASE64_BYTES = 12 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
+const written = Promise.resolve(RESPONSE_ALREADY_SENT);
 
 /** A router with every route of the table under `/api/v1`. */
 export function createApi(handlers: Handlers, deps: ApiDeps): Hono<Env> {
@@ -72,41 +73,16 @@ export function createApi(handlers: Handlers, deps: ApiDeps): Hono<Env> {
   for (const name of Object.keys(routes) as RouteName[]) {
     const route: Route = routes[name];
     const path = API_PREFIX + route.path.replace(/\{(\w+)\}/g, ":$1");
-    app.on(route.method, path, (context) => dispatch(context, name, route, handlers[name] as AnyHandler, deps));
+    app.on(route.method, path, (context) => {
+      const { incoming, outgoing } = context.env as { incoming: IncomingMessage; outgoing: ServerResponse };
+      const params = context.req.param() as Record<string, string>;
+      const request = new Request(deps, name, route, newId("request"), incoming, outgoing);
+      const served = request.serve(params, handlers[name] as AnyHandler);
+      // The router hears at once that the answer is written elsewhere: it holds nothing for a request that waits.
+      return incoming.method === "HEAD" ? served.then(() => RESPONSE_ALREADY_SENT) : written;
+    });
   }
   return app;
-}
-
-async function dispatch(
-  context: Context<Env>,
-  name: RouteName,
-  route: Route,
-  handler: AnyHandler,
-  deps: ApiDeps,
-): Promise<Response> {
-  const { incoming, outgoing } = context.env;
-  const requestId = newId("request");
-  const started = performance.now();
-  const request = new Request(deps, name, route, requestId, incoming as IncomingMessage, outgoing as ServerResponse);
-  const params = context.req.param() as Record<string, string>;
-  try {
-    await request.read(params);
-    await request.answer(handler);
-  } catch (error) {
-    const [, subject = ""] = /\{(\w+)\}/.exec(route.path) ?? [];
-    await auditRefusal(deps.refusals, error, {
-      caller: request.caller,
-      action: audited[name].refused,
-      target: params[subject],
-      requestId,
-    });
-    if (wantsPage(name, incoming as IncomingMessage)) {
-      const again = `${API_PREFIX}${routes["sso.start"].path.replace("{slug}", encodeURIComponent(params.slug ?? ""))}`;
-      sendErrorPage(outgoing as ServerResponse, error, requestId, deps.log, again);
-    } else sendError(outgoing as ServerResponse, error, requestId, deps.log);
-  }
-  deps.metrics.request(name, outgoing.statusCode, performance.now() - started);
-  return RESPONSE_ALREADY_SENT;
 }
 
 /** One request on its way. */
@@ -117,6 +93,7 @@ class Request {
   readonly #requestId: RequestId;
   readonly #incoming: IncomingMessage;
   readonly #outgoing: ServerResponse;
+  /** Undefined until `#read` has found out. */
   #caller!: Caller;
   #params!: Record<string, string>;
   #query: unknown;
@@ -140,13 +117,41 @@ class Request {
     this.#outgoing = outgoing;
   }
 
-  /** Undefined until `read` has found out. */
-  get caller(): Caller | undefined {
-    return this.#caller;
+  /** Writes the answer, or the refusal. Never rejects. */
+  async serve(params: Record<string, string>, handler: AnyHandler): Promise<void> {
+    const started = performance.now();
+    try {
+      await this.#read(params);
+      await this.#answer(handler);
+    } catch (error) {
+      await this.#refuse(error, params);
+    }
+    this.#deps.metrics.request(this.#name, this.#outgoing.statusCode, performance.now() - started);
+  }
+
+  async #refuse(error: unknown, params: Record<string, string>): Promise<void> {
+    const { refusals, log } = this.#deps;
+    const [, subject = ""] = /\{(\w+)\}/.exec(this.#route.path) ?? [];
+    const requestId = this.#requestId;
+    try {
+      await auditRefusal(refusals, error, {
+        caller: this.#caller,
+        action: audited[this.#name].refused,
+        target: params[subject],
+        requestId,
+      });
+      if (wantsPage(this.#name, this.#incoming)) {
+        const slug = encodeURIComponent(params.slug ?? "");
+        const again = `${API_PREFIX}${routes["sso.start"].path.replace("{slug}", slug)}`;
+        sendErrorPage(this.#outgoing, error, requestId, log, again);
+      } else sendError(this.#outgoing, error, requestId, log);
+    } catch (failure) {
+      sendError(this.#outgoing, failure, requestId, log);
+    }
   }
 
   /** Finds the caller and parses what was sent; nothing is written before that. */
-  async read(params: Record<string, string>): Promise<void> {
+  async #read(params: Record<string, string>): Promise<void> {
     const { headers } = this.#incoming;
     const route = this.#route;
     if (route.auth !== "none") {
@@ -170,7 +175,7 @@ class Request {
     }
   }
 
-  async answer(handler: Handler<RouteName>): Promise<void> {
+  async #answer(handler: Handler<RouteName>): Promise<void> {
     const key = this.#idempotency;
     // An upload is compared after it was taken in: its bytes are part of the request.
     if (key !== null && this.#route.multipart !== true && (await this.#replay(key))) return;

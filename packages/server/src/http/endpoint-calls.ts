@@ -182,14 +182,14 @@ class EndpointCall {
     const { world, stopping, open } = this.#deps;
     const mayGoOn = (now: Caller) => callEndpoint(now, this.#endpoint.name, this.#endpoint.definition.access);
     const waiting = { caller, signal: AbortSignal.any([this.#clientLeft(), stopping]) };
-    return open.wait(waiting, mayGoOn, (signal) =>
+    return open.wait(waiting, mayGoOn, (stop) =>
       answerCall(world, this.#endpoint, request, {
         caller,
         requestId: this.#requestId,
         jobId,
         timeoutMs: this.#endpoint.timeoutMs,
         checked: { input },
-        signal,
+        stop,
         claim: null, // a client that waits for the answer has no place for a status
       }),
     );
@@ -299,7 +299,7 @@ class EndpointCall {
     const { world, jobs, open } = this.#deps;
     const left = this.#clientLeft();
     const mayRead = (who: Caller) => readJob(who, toFacts(row));
-    const now = await open.wait({ caller, signal: left }, mayRead, (signal) => jobs.wait(row, ms, signal));
+    const now = await open.wait({ caller, signal: left }, mayRead, ({ signal }) => jobs.wait(row, ms, signal));
     if (left.aborted) {
       // Nobody has heard of the job yet. One that others have joined is theirs as well.
       if (!isNew || jobs.stopping || !(await jobs.dismiss(row))) return;

@@ -47,7 +47,10 @@ export function jobHandlers({ database, jobs, refusals, streams, open }: JobRoom
       const ms = Math.min(wait, MAX_WAIT_SECONDS) * 1000;
       if (ms === 0) return toSent("jobs.get", row);
       const mayRead: MayGoOn = (now) => readJob(now, toFacts(row));
-      return toSent("jobs.get", await open.wait(request, mayRead, (signal) => jobs.wait(row, ms, signal, afterSeq)));
+      return toSent(
+        "jobs.get",
+        await open.wait(request, mayRead, ({ signal }) => jobs.wait(row, ms, signal, afterSeq)),
+      );
     },
 
     "jobs.stream": async (request) => {

@@ -47,7 +47,7 @@ describe("a request that waits", () => {
     const waiting = begin().wait(
       { caller: now, signal: signal() },
       () => undefined,
-      (stop) => {
+      ({ signal: stop }) => {
         stop.addEventListener("abort", () => told.resolve(stop.reason));
         return told.promise;
       },
@@ -62,7 +62,7 @@ describe("a request that waits", () => {
     now = callerWith();
     const refusal = new CallboardError("not_found", "there is no such run for this caller");
     const mayGoOn = () => Promise.reject(refusal);
-    const waiting = begin().wait({ caller: now, signal: signal() }, mayGoOn, (stop) => aborted(stop));
+    const waiting = begin().wait({ caller: now, signal: signal() }, mayGoOn, ({ signal }) => aborted(signal));
     wake();
     await expect(waiting).rejects.toBe(refusal);
   });
@@ -96,7 +96,7 @@ describe("a request that waits", () => {
     const other = open.wait(
       { caller: now, signal: signal() },
       () => Promise.reject(away),
-      (stop) => aborted(stop, 50),
+      ({ signal }) => aborted(signal, 50),
     );
     wake();
     await expect(other).rejects.toBe(away); // found, but nobody can say whether it may be given
@@ -107,7 +107,7 @@ describe("a request that waits", () => {
     const waiting = begin().wait(
       { caller, signal: signal() },
       () => undefined,
-      (stop) => aborted(stop),
+      ({ signal }) => aborted(signal),
     );
     await expect(waiting).rejects.toMatchObject({ code: "unauthenticated", message: "the token has expired" });
   });

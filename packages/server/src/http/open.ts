@@ -50,13 +50,13 @@ export class OpenRequests {
   /**
    * What `work` finds, for a caller who may still have it then.
    *
-   * @param work ends when its signal is aborted: with `signal`, or because the caller's access has ended
+   * @param work ends when its `stop` is aborted: with `signal`, or because the caller's access has ended
    * @throws unauthenticated or what `mayGoOn` throws, at once when access ends; what `work` throws
    */
   async wait<T>(
     { caller, signal }: { caller: Caller; signal: AbortSignal },
     mayGoOn: MayGoOn,
-    work: (signal: AbortSignal) => Promise<T>,
+    work: (stop: AbortController) => Promise<T>,
   ): Promise<T> {
     // One controller for both reasons to stop: cheaper on every request than a signal made of two.
     const stop = new AbortController();
@@ -72,7 +72,7 @@ export class OpenRequests {
     this.#entries.add(entry);
     const startedMs = performance.now();
     try {
-      const found = await work(stop.signal);
+      const found = await work(stop);
       if (refusal !== undefined) throw refusal;
       const now = entry.touched
         ? await this.#authenticator.refresh(caller)

@@ -88,7 +88,7 @@ export function permissionHandlers(world: World): Pick<Handlers, PermissionRoute
     "permissions.list": async (request) => {
       let { caller } = request;
       const until = performance.now() + request.waitSeconds * 1000;
-      return world.open.wait(request, listPermissions, async (signal) => {
+      return world.open.wait(request, listPermissions, async ({ signal }) => {
         const watch = request.waitSeconds === 0 ? undefined : new InboxWatch(world.wakes, caller.organizationId);
         try {
           for (;;) {
@@ -117,7 +117,7 @@ export function permissionHandlers(world: World): Pick<Handlers, PermissionRoute
       const isDecision = ({ type, body }: { type: string; body: string }) =>
         type === "permission.decided" && body.includes(`"permission_id":"${shown.id}"`);
       const mayGoOn = (now: Caller) => find({ caller: now, requestId }, params.permission_id);
-      await world.open.wait(request, mayGoOn, (signal) =>
+      await world.open.wait(request, mayGoOn, ({ signal }) =>
         waitForEvent(world.feed, key, lastSeq, isDecision, waitSeconds, signal),
       );
       const later = { caller: await world.authenticator.refresh(caller), requestId };

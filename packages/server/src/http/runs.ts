@@ -57,7 +57,7 @@ export function runHandlers(world: World): Pick<Handlers, RunRoute> {
     const { caller, waitSeconds } = request;
     const mayRead: MayGoOn = async (now) =>
       readThread(now, await world.threads.facts(now.organizationId, run.thread_id));
-    return world.open.wait(request, mayRead, (signal) =>
+    return world.open.wait(request, mayRead, ({ signal }) =>
       waitForEnd(database, world.feed, caller.organizationId, run, afterSeq, waitSeconds, signal),
     );
   }

@@ -47,7 +47,7 @@ type Call = { id: string; name: string; text: string; extra: Json | undefined };
 export class ChatStream {
   readonly #onPart: (part: ModelPart) => void;
   readonly #calls: Call[] = [];
-  readonly #byIndex = new Map<number, Call>();
+  #byIndex: Map<number, Call> | undefined;
   #text = "";
   #thinking = "";
   #thinkingField: ChatThinkingData["reasoning_field"] | undefined;
@@ -131,13 +131,16 @@ export class ChatStream {
   #addCall(wire: WireCall): void {
     const id = wire.id ?? "";
     const name = wire.function?.name ?? "";
-    let call = typeof wire.index === "number" ? this.#byIndex.get(wire.index) : this.#calls.at(-1);
+    let call = typeof wire.index === "number" ? this.#byIndex?.get(wire.index) : this.#calls.at(-1);
     // Some servers give every call the index 0, or none: then an id or a name of its own begins a new call.
     const isNew = id === "" ? wire.index == null && name !== "" : call !== undefined && call.id !== id && name !== "";
     if (call === undefined || isNew) {
       call = { id: id === "" ? `call_${randomUUID()}` : id, name: "", text: "", extra: undefined };
       this.#calls.push(call);
-      if (typeof wire.index === "number") this.#byIndex.set(wire.index, call);
+      if (typeof wire.index === "number") {
+        this.#byIndex ??= new Map();
+        this.#byIndex.set(wire.index, call);
+      }
     }
     if (call.name === "") call.name = name;
     const pieces = wire.function?.arguments;
