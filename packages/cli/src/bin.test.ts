@@ -299,7 +299,14 @@ describe("what goes wrong", () => {
   test("on the way to the server says what the system said", async () => {
     const outcome = await callboard("http://127.0.0.1:2", ["agents", "publish", "support"]);
     expect(outcome.code).toBe(1);
-    expect(outcome.stderr).toMatch(/^callboard: no answer from the server: .*ECONNREFUSED.*\n$/);
+    expect(outcome.stderr).toBe(
+      "callboard: no answer from http://127.0.0.1:2: connect ECONNREFUSED 127.0.0.1:2; is a server running there?\n",
+    );
+  });
+
+  test("with a port that fetch refuses says so", async () => {
+    const outcome = await callboard("http://127.0.0.1:4190", ["me"]);
+    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining("fetch refuses this port") });
   });
 
   test.each([
@@ -329,6 +336,28 @@ test("Ctrl-C ends events follow without a word", async () => {
   await following.stdoutHas("run run_1 started\n");
   following.child.kill("SIGINT");
   expect(await following.outcome).toEqual({ code: 130, stdout: "run run_1 started\n", stderr: "" });
+});
+
+test("a reader that has enough ends events follow", async () => {
+  const server = await scriptedServer({
+    "GET /threads/thread_1/events/stream?after_seq=0": (response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      let seq = 0;
+      const send = () => {
+        seq++;
+        const event = entry(seq, "run.started", { attempt: seq });
+        response.write(`id: ${seq}\nevent: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+      };
+      send();
+      const timer = setInterval(send, 50);
+      response.on("close", () => clearInterval(timer));
+    },
+  });
+  const env = { CALLBOARD_URL: server.url, CALLBOARD_TOKEN: "cbp_secret" };
+  const following = start(["events", "follow", "thread_1"], env, await folder());
+  await following.stdoutHas("run run_1 started\n");
+  following.child.stdout?.destroy();
+  expect(await following.outcome).toMatchObject({ code: 0, stderr: "" });
 });
 
 test("without flags and environment, a local server's credentials are used", async () => {

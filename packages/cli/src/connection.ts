@@ -45,7 +45,7 @@ function givenBaseUrl(options: ConnectionOptions, env: NodeJS.ProcessEnv): strin
   if (baseUrl !== undefined && !(/^https?:\/\//.test(baseUrl) && URL.canParse(baseUrl))) {
     throw new UsageError(`expected an address like ${LOCAL}; found ${baseUrl}`);
   }
-  return baseUrl;
+  return baseUrl?.replace(/\/api\/v1\/*$/, ""); // as the API's own address is written elsewhere
 }
 
 /** A token in an argument could be read by everybody on the machine, and would stay in the shell's history. */

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { type ConnectionOptions, findBaseUrl, findConnection } from "./connection.ts";
 import { UsageError } from "./errors.ts";
 import { readSecret, secretOf } from "./secret.ts";
-import { createSession } from "./session.ts";
+import { createSession, type Session } from "./session.ts";
 
 export type Context = {
   client: CallboardClient;
@@ -14,8 +14,8 @@ export type Context = {
   json: boolean;
   /** The next secret on standard input, or that of the environment variable which is named. */
   secret(what: string, variable?: string): Promise<string>;
-  /** The password of whom `--as` names. */
-  password(): Promise<string>;
+  /** The password of whom `--as` names; empty without. */
+  password: string;
 };
 
 /** Who talks to the server: whom the command line or the environment names, somebody signed in, or nobody. */
@@ -30,32 +30,48 @@ export type ContextOf = (command: Command, asking?: Asking) => Context;
 
 type GlobalOptions = ConnectionOptions & { as?: string; json?: boolean };
 
+export type Contexts = {
+  /** Before the command: signs in whom `--as` names. */
+  prepare(command: Command): Promise<void>;
+  contextOf: ContextOf;
+};
+
 /** @param closing takes what is to be done when the command is over, whatever came of it */
-export const contextFrom =
-  (env: NodeJS.ProcessEnv, closing: (() => Promise<void>)[]): ContextOf =>
-  (command, asking = "anybody") => {
-    const options = command.optsWithGlobals<GlobalOptions>();
-    const { as: email } = options;
-    const secret = async (what: string, variable?: string) =>
-      variable === undefined ? readSecret(what) : secretOf(env, variable);
-    let known: Promise<string> | undefined;
-    const password = () => {
-      known ??= secret(`password of ${email}`, env.CALLBOARD_PASSWORD ? "CALLBOARD_PASSWORD" : undefined);
-      return known;
-    };
-    const shared = { json: options.json === true, secret, password };
-    if (asking === "session" && email === undefined) {
-      throw new UsageError("expected --as <email>: this is for a person who signs in, and no token will do");
-    }
-    if (email === undefined && asking === "anybody") {
-      const connection = findConnection(options, env);
-      return { ...shared, client: createClient(connection), baseUrl: connection.baseUrl };
-    }
-    const baseUrl = findBaseUrl(options, env);
-    const session = createSession(
-      baseUrl,
-      email === undefined || asking === "nobody" ? undefined : { email, password },
-    );
+export function createContexts(env: NodeJS.ProcessEnv, closing: (() => Promise<void>)[]): Contexts {
+  const secret = async (what: string, variable?: string) =>
+    variable === undefined ? readSecret(what) : secretOf(env, variable);
+  let signedIn: { session: Session; password: string } | undefined;
+
+  function open(baseUrl: string): Session {
+    const session = createSession(baseUrl);
     closing.push(session.end);
-    return { ...shared, client: createClient({ baseUrl, fetch: session.fetch }), baseUrl };
+    return session;
+  }
+
+  return {
+    async prepare(command) {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      if (options.as === undefined) return;
+      const session = open(findBaseUrl(options, env));
+      const variable = env.CALLBOARD_PASSWORD ? "CALLBOARD_PASSWORD" : undefined;
+      const password = await secret(`the password of ${options.as}`, variable);
+      await session.signIn(options.as, password);
+      signedIn = { session, password };
+    },
+
+    contextOf(command, asking = "anybody") {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const shared = { json: options.json === true, secret, password: signedIn?.password ?? "" };
+      if (asking === "session" && signedIn === undefined) {
+        throw new UsageError("expected --as <email>: this is for a person who signs in, and no token will do");
+      }
+      if (signedIn === undefined && asking === "anybody") {
+        const connection = findConnection(options, env);
+        return { ...shared, client: createClient(connection), baseUrl: connection.baseUrl };
+      }
+      const baseUrl = findBaseUrl(options, env);
+      const { fetch } = signedIn?.session ?? open(baseUrl);
+      return { ...shared, client: createClient({ baseUrl, fetch }), baseUrl };
+    },
   };
+}

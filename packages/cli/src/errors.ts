@@ -23,7 +23,17 @@ export class UsageError extends Error {
   }
 }
 
-export function toReport(error: unknown): { line: string; exitCode: number } {
+/** A person pressed Ctrl-C where something was asked. */
+export class InterruptedError extends Error {
+  constructor() {
+    super("interrupted");
+    this.name = "InterruptedError";
+  }
+}
+
+/** @returns no line where there is nothing to tell */
+export function toReport(error: unknown): { line?: string; exitCode: number } {
+  if (error instanceof InterruptedError) return { exitCode: exitCode.interrupted };
   if (error instanceof UsageError) return { line: error.message, exitCode: exitCode.usage };
   return { line: lineOf(error), exitCode: exitCode.failed };
 }
@@ -33,12 +43,22 @@ function lineOf(error: unknown): string {
     const request = error.requestId === undefined ? "" : ` (request ${error.requestId})`;
     return oneLine(`${error.code}: ${withFields(error.message, error.details.fields)}${request}`);
   }
-  if (error instanceof CallboardConnectionError) return oneLine(`${error.message}: ${deepest(error).message}`);
+  if (error instanceof CallboardConnectionError) return oneLine(`${error.message}: ${reasonOf(deepest(error))}`);
   if (!(error instanceof Error)) return oneLine(String(error));
   // Errors of the system and of our catalogue carry a code and speak for themselves; others are bugs.
   const isKnown = "code" in error && typeof error.code === "string" && !(error instanceof TypeError);
   if (!isKnown) return error.stack ?? error.message;
   return plain(withFields(error.message, (error as { details?: { fields?: Fields } }).details?.fields));
+}
+
+/** What the system says of a connection that could not be made, and what that may mean. */
+function reasonOf({ code, message }: Error & { code?: string }): string {
+  if (code === "ECONNREFUSED") return `${message}; is a server running there?`;
+  if (code === "ENOTFOUND") return `${message}; there is no such host`;
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") return "it does not speak TLS; is its address http:// ?";
+  // A list of the Fetch standard: ports of mail, news and the like.
+  if (message === "bad port") return "fetch refuses this port, as browsers do; the server has to listen on another one";
+  return message;
 }
 
 type Fields = readonly { path: string; message: string }[];

@@ -15,7 +15,7 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
       process.exitCode = error.exitCode === 0 ? 0 : exitCode.usage;
     } else {
       const report = toReport(error);
-      process.stderr.write(`callboard: ${report.line}\n`);
+      if (report.line !== undefined) process.stderr.write(`callboard: ${report.line}\n`);
       process.exitCode = report.exitCode;
     }
   } finally {

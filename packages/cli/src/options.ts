@@ -24,6 +24,13 @@ export const numberOr =
 export const given = <T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 
+/** What is to be changed; ends the command when that is nothing. */
+export function changes<T extends Record<string, unknown>>(command: Command, fields: T): ReturnType<typeof given<T>> {
+  const changed = given(fields);
+  if (Object.keys(changed).length === 0) command.error("error: expected an option that says what to change");
+  return changed;
+}
+
 export type PageOptions = { limit?: number; cursor?: string };
 
 /** Items of one request; the server gives no more. */

@@ -26,7 +26,7 @@ import { addThreadCommands } from "./commands/threads.ts";
 import { addTokenCommands } from "./commands/tokens.ts";
 import { addToolCommands } from "./commands/tools.ts";
 import { addUsageCommands } from "./commands/usage.ts";
-import { contextFrom } from "./context.ts";
+import { createContexts } from "./context.ts";
 import { addExamples } from "./examples.ts";
 
 const exits = `
@@ -42,10 +42,12 @@ export function createProgram(env: NodeJS.ProcessEnv, closing: (() => Promise<vo
     .option("--as <email>", "sign in for this command; the password is CALLBOARD_PASSWORD, or asked for")
     .option("--json", "print JSON, one value per line")
     .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "callboard: ")) })
     .showHelpAfterError("callboard <command> --help has the options and an example")
     .addHelpText("after", exits)
     .exitOverride();
-  const contextOf = contextFrom(env, closing);
+  const { prepare, contextOf } = createContexts(env, closing);
+  program.hook("preAction", (_, command) => prepare(command));
   program.commandsGroup("Server and project:");
   addServerCommands(program, env);
   addProjectCommands(program, contextOf, env);

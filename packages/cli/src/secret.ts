@@ -3,8 +3,8 @@
  * the machine, and would stay in the shell's history.
  */
 import { createInterface, type Interface } from "node:readline";
-import { Writable } from "node:stream";
 import { UsageError } from "./errors.ts";
+import { ask } from "./terminal.ts";
 
 /**
  * The next line of standard input; on a terminal a person is asked for it and sees nothing of what is typed.
@@ -13,7 +13,7 @@ import { UsageError } from "./errors.ts";
  * @throws UsageError when there is none
  */
 export async function readSecret(what: string): Promise<string> {
-  const line = process.stdin.isTTY ? await ask(what) : await nextLine();
+  const line = process.stdin.isTTY ? await ask(`${what} (not shown): `, false) : await nextLine();
   if (line === "") throw new UsageError(`expected ${what} as a line of standard input`);
   return line;
 }
@@ -23,22 +23,6 @@ export function secretOf(env: NodeJS.ProcessEnv, name: string): string {
   const value = env[name];
   if (value === undefined || value === "") throw new UsageError(`expected a secret in ${name}, which is not set`);
   return value;
-}
-
-function ask(what: string): Promise<string> {
-  process.stderr.write(`${what} (not shown): `);
-  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const terminal = createInterface({ input: process.stdin, output: silent, terminal: true });
-  return new Promise((resolve, reject) => {
-    terminal.once("SIGINT", () => reject(new UsageError("interrupted")));
-    terminal.once("line", resolve);
-    terminal.once("close", () => resolve(""));
-  })
-    .finally(() => {
-      terminal.close();
-      process.stderr.write("\n");
-    })
-    .then(String);
 }
 
 // One reader for all secrets of a command: it may have read further than the line that was taken.

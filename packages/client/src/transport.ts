@@ -85,7 +85,7 @@ export function createTransport(options: ClientOptions): Transport {
     const retries = input.retries ?? options.retries ?? 2;
     for (let failures = 0; ; failures++) {
       input.signal?.throwIfAborted();
-      const failure = await attempt(() => send(url, init), read);
+      const failure = await attempt(url, () => send(url, init), read);
       if (!("error" in failure)) return failure.value;
       input.signal?.throwIfAborted();
       const { error } = failure;
@@ -126,6 +126,7 @@ function toInit(call: Call, input: AnyInput, options: ClientOptions): RequestIni
 type Attempt<T> = { value: T } | { error: CallboardApiError | CallboardConnectionError };
 
 async function attempt<T>(
+  url: string,
   send: () => Promise<Response>,
   read: (response: Response) => Promise<T>,
 ): Promise<Attempt<T>> {
@@ -134,9 +135,12 @@ async function attempt<T>(
     return response.ok ? { value: await read(response) } : { error: await readRefusal(response) };
   } catch (error) {
     if (error instanceof CallboardApiError) return { error };
-    return { error: new CallboardConnectionError("no answer from the server", { cause: error }) };
+    return { error: new CallboardConnectionError(`no answer from ${hostOf(url)}`, { cause: error }) };
   }
 }
+
+/** Where a call went, without its path. */
+const hostOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin : "the server");
 
 function mayRepeat(call: Call, init: RequestInit, error: CallboardApiError | CallboardConnectionError): boolean {
   if (isStream(init.body)) return false; // its bytes are gone

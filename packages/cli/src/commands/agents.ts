@@ -4,7 +4,7 @@ import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { ContextOf } from "../context.ts";
 import { readJsonFile } from "../json-input.ts";
 import { groupIds, userId, userIds } from "../names.ts";
-import { collect, given, listed, type PageOptions, paged, printPage, wholeNumber } from "../options.ts";
+import { changes, collect, given, listed, type PageOptions, paged, printPage, wholeNumber } from "../options.ts";
 import { plain, printFields, printJson, printOne, styled, write } from "../output.ts";
 
 const accessModes = ["organization", "invited"] as const satisfies Agent["access_mode"][];
@@ -50,14 +50,14 @@ export function addAgentCommands(program: Command, contextOf: ContextOf): void {
     .option("--owner <user>", "another owner, by email or id")
     .action(async (agent: string, options: UpdateOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      const changes = {
+      const body = changes(command, {
         slug: options.slug,
         draft: options.draft && (await readJsonFile(options.draft)),
         access_mode: options.accessMode,
         api_access: options.apiAccess,
         owner_id: options.owner && (await userId(client, options.owner)),
-      };
-      print(json, await client.agents.update(agent, given(changes) as AgentChanges, seen(options)));
+      });
+      print(json, await client.agents.update(agent, body as AgentChanges, seen(options)));
     });
 
   confirming(revised(agents.command("delete <agent>")))

@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { ContextOf } from "../context.ts";
 import { agentId, userId } from "../names.ts";
-import { given, listed, numberOr, type PageOptions, paged, printPage } from "../options.ts";
+import { changes, given, listed, numberOr, type PageOptions, paged, printPage } from "../options.ts";
 import { printJson, printOne } from "../output.ts";
 
 type Limits = { micros?: number | "none"; tokens?: number | "none"; action?: "stop" | "ask" };
@@ -46,7 +46,7 @@ export function addBudgetCommands(program: Command, contextOf: ContextOf): void 
     .description("change a budget's limits, or what follows at the limit")
     .action(async (id: string, options: Limits, command: Command) => {
       const { client, json } = contextOf(command);
-      print(json, await client.budgets.update(id, limitsOf(options)));
+      print(json, await client.budgets.update(id, changes(command, limitsOf(options))));
     });
 
   confirming(budgets.command("delete <budget>"))

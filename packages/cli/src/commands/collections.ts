@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { ContextOf } from "../context.ts";
 import { groupIds, userIds } from "../names.ts";
-import { collect, given, listed, type PageOptions, paged, printPage } from "../options.ts";
+import { changes, collect, given, listed, type PageOptions, paged, printPage } from "../options.ts";
 import { printOne } from "../output.ts";
 
 type AccessOptions = { organization?: true; user?: string[]; group?: string[]; service?: string[] };
@@ -56,7 +56,7 @@ export function addCollectionCommands(program: Command, contextOf: ContextOf): v
     .action(async (collection: string, options: { name?: string; description?: string }, command: Command) => {
       const { client, json } = contextOf(command);
       const { name, description } = options;
-      printOne(json, await client.collections.update(collection, given({ name, description })));
+      printOne(json, await client.collections.update(collection, changes(command, { name, description })));
     });
 
   collections

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { ContextOf } from "../context.ts";
 import { groupId, userIds } from "../names.ts";
-import { collect, given, listed, type PageOptions, paged, printPage } from "../options.ts";
+import { changes, collect, listed, type PageOptions, paged, printPage } from "../options.ts";
 import { printOne } from "../output.ts";
 
 type GroupOptions = { name?: string; user?: string[] };
@@ -44,7 +44,7 @@ export function addGroupCommands(program: Command, contextOf: ContextOf): void {
       const { client, json } = contextOf(command);
       const user_ids = empty === true ? [] : user && (await userIds(client, user));
       const id = await groupId(client, group);
-      printOne(json, await client.groups.update(id, given({ name, user_ids }) as GroupChanges));
+      printOne(json, await client.groups.update(id, changes(command, { name, user_ids }) as GroupChanges));
     });
 
   confirming(groups.command("delete <group>"))

@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { ContextOf } from "../context.ts";
 import { userId } from "../names.ts";
-import { given, listed, type PageOptions, paged, printPage } from "../options.ts";
+import { changes, listed, type PageOptions, paged, printPage } from "../options.ts";
 import { printOne } from "../output.ts";
 
 export const roles = ["owner", "admin", "member", "guest"] as const;
@@ -43,7 +43,7 @@ export function addMemberCommands(program: Command, contextOf: ContextOf): void 
     .option("--no-suspended", "the person may work again")
     .action(async (user: string, { role, suspended }: UpdateOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      printOne(json, await client.members.update(await userId(client, user), given({ role, suspended })));
+      printOne(json, await client.members.update(await userId(client, user), changes(command, { role, suspended })));
     });
 
   confirming(members.command("remove <user>"))

@@ -4,7 +4,7 @@ import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { Context, ContextOf } from "../context.ts";
 import { exitCode } from "../errors.ts";
 import { modelId } from "../names.ts";
-import { given, listed, type PageOptions, paged, printPage } from "../options.ts";
+import { changes, given, listed, type PageOptions, paged, printPage } from "../options.ts";
 import { plain, printJson, printOne, write } from "../output.ts";
 
 const kinds = [
@@ -57,7 +57,7 @@ export function addModelCommands(program: Command, contextOf: ContextOf): void {
     .action(async (connection: string, settings: Settings, command: Command) => {
       const context = contextOf(command);
       const { client, json } = context;
-      const fields = await fieldsOf(context, settings);
+      const fields = changes(command, await fieldsOf(context, settings));
       printOne(json, await client.models.update(await modelId(client, connection), fields));
     });
 

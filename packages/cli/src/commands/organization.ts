@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import type { ContextOf } from "../context.ts";
-import { given, numberOr } from "../options.ts";
+import { changes, numberOr } from "../options.ts";
 import { printOne } from "../output.ts";
 
 type Limit = number | "default";
@@ -35,14 +35,14 @@ export function addOrganizationCommands(program: Command, contextOf: ContextOf):
     .option("--runs-at-once <n>", "queued or running, or default for the server's", numberOr("default"))
     .action(async (options: UpdateOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      const changes = {
+      const body = changes(command, {
         name: options.name,
         members_edit_agents: options.membersEditAgents,
         raw_runs: options.rawRuns,
         requests_per_minute: limitOf(options.requestsPerMinute),
         runs_at_once: limitOf(options.runsAtOnce),
-      };
-      printOne(json, await client.organization.update(given(changes)));
+      });
+      printOne(json, await client.organization.update(body));
     });
 }
 

@@ -69,8 +69,7 @@ export function addPasswordCommands(program: Command, contextOf: ContextOf): voi
     .command("change")
     .description("change the own password: the old one, then the new one, on standard input; other sessions end")
     .action(async (_: unknown, command: Command) => {
-      const { client, json, secret, password: old } = contextOf(command, "session");
-      const old_password = await old();
+      const { client, json, secret, password: old_password } = contextOf(command, "session");
       const { user } = await client.password.change({ old_password, new_password: await secret("the new password") });
       printOne(json, { user_id: user.user_id, email: user.email });
     });

@@ -4,7 +4,7 @@ import { type ConfirmOptions, confirmed, confirming } from "../confirm.ts";
 import type { Context, ContextOf } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { groupIds, ssoConnectionId } from "../names.ts";
-import { collect, given, listed, type PageOptions, paged, printPage } from "../options.ts";
+import { changes, collect, given, listed, type PageOptions, paged, printPage } from "../options.ts";
 import { printOne } from "../output.ts";
 
 type Settings = {
@@ -58,7 +58,7 @@ export function addSsoConnectionCommands(program: Command, contextOf: ContextOf)
     .action(async (connection: string, settings: Settings, command: Command) => {
       const context = contextOf(command);
       const { client, json } = context;
-      const fields = await fieldsOf(context, settings);
+      const fields = changes(command, await fieldsOf(context, settings));
       const id = await ssoConnectionId(client, connection);
       printOne(json, await client.ssoConnections.update(id, fields as Changes));
     });

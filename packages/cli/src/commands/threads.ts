@@ -5,7 +5,7 @@ import type { Context, ContextOf } from "../context.ts";
 import { UsageError } from "../errors.ts";
 import { followOnTerminal } from "../follow.ts";
 import { toUpload } from "../local-file.ts";
-import { collect, given, listed, type PageOptions, paged, printPage } from "../options.ts";
+import { changes, collect, given, listed, type PageOptions, paged, printPage } from "../options.ts";
 import { printFields, printJson, printOne } from "../output.ts";
 import { parseMetadata, parseVariables } from "../variables.ts";
 
@@ -85,11 +85,11 @@ export function addThreadCommands(program: Command, contextOf: ContextOf): void 
     .option("--no-metadata", "take all of them away")
     .action(async (threadId: string, { title, metadata }: UpdateOptions, command: Command) => {
       const { client, json } = contextOf(command);
-      const changes = given({
+      const body = changes(command, {
         title: title === false ? null : title,
         metadata: metadata === false ? {} : metadata && parseMetadata(metadata),
       });
-      printOne(json, await client.threads.update(threadId, changes));
+      printOne(json, await client.threads.update(threadId, body));
     });
 
   const move = (verb: "archive" | "unarchive", description: string) =>

@@ -2,7 +2,7 @@ import type { CallboardClient } from "@callboard/client";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { Context, ContextOf } from "../context.ts";
 import { agentIds } from "../names.ts";
-import { collect, given, listed, type PageOptions, paged, printPage, wholeNumber } from "../options.ts";
+import { changes, collect, given, listed, type PageOptions, paged, printPage, wholeNumber } from "../options.ts";
 import { printFields, printJson, printOne } from "../output.ts";
 
 type CreateOptions = {
@@ -53,10 +53,13 @@ export function addTokenCommands(program: Command, contextOf: ContextOf): void {
     .action(async (tokenId: string, options: UpdateOptions, command: Command) => {
       const { client, json } = contextOf(command);
       const { label, scope, agent, attribute } = options;
-      const token = await client.tokens.update(tokenId, {
-        ...given({ label, scopes: scope as Scopes | undefined, may_attribute: attribute }),
-        ...(agent ? { agent_ids: await agentIds(client, agent) } : {}),
+      const body = changes(command, {
+        label,
+        scopes: scope as Scopes | undefined,
+        agent_ids: agent && (await agentIds(client, agent)),
+        may_attribute: attribute,
       });
+      const token = await client.tokens.update(tokenId, body);
       printOne(json, token);
     });
 

@@ -20,7 +20,7 @@ export async function describeServer(client: CallboardClient, baseUrl: string): 
 export async function readOpenApi(baseUrl: string): Promise<OpenApi> {
   const url = `${baseUrl.replace(/\/+$/, "")}/api/v1/openapi.json`;
   const response = await fetch(url).catch((cause) => {
-    throw new CallboardConnectionError("no answer from the server", { cause });
+    throw new CallboardConnectionError(`no answer from ${baseUrl}`, { cause });
   });
   const document = response.ok ? await response.json() : undefined;
   if (typeof document?.paths === "object") return document as OpenApi;

@@ -7,9 +7,15 @@ import type { Outcome } from "./callboard.ts";
 /**
  * Runs it to its end. The environment is the given one alone.
  *
- * @param input standard input, which is no terminal
+ * @param input standard input
+ * @param isTTY whether that is a terminal, with a person who types it
  */
-export async function inProcess(args: readonly string[], env: Record<string, string>, input = ""): Promise<Outcome> {
+export async function inProcess(
+  args: readonly string[],
+  env: Record<string, string>,
+  input = "",
+  isTTY = false,
+): Promise<Outcome> {
   const out = { stdout: "", stderr: "" };
   const take = (name: "stdout" | "stderr") =>
     vi.spyOn(process[name], "write").mockImplementation((text, ...rest: unknown[]) => {
@@ -20,7 +26,10 @@ export async function inProcess(args: readonly string[], env: Record<string, str
     });
   const spies = [take("stdout"), take("stderr")];
   const stdin = Object.getOwnPropertyDescriptor(process, "stdin") as PropertyDescriptor;
-  Object.defineProperty(process, "stdin", { value: Readable.from([input]), configurable: true });
+  Object.defineProperty(process, "stdin", {
+    value: Object.assign(Readable.from([input]), { isTTY }),
+    configurable: true,
+  });
   process.exitCode = undefined;
   try {
     await main(["node", "callboard", ...args], env);
