@@ -311,6 +311,40 @@ function slowly(token: string, method: string, path: string, type: string, body:
   return { status, finish: () => asked.end(body.slice(-5)) };
 }
 
+test("a file that somebody downloads slowly is cut off", { timeout: TIMEOUT }, async () => {
+  const agent = await makeAgent();
+  const who = await someone(ways["the token is revoked"] as Way, agent);
+  const bytes = 24 * 1024 * 1024; // more than sockets hold
+  const form = new FormData();
+  form.set("file", new Blob([Buffer.alloc(bytes, "a")]), "large.txt");
+  const headers = { authorization: `Bearer ${who.token}` };
+  const { thread } = must(await who.client.post(`/agents/${agent.slug}/threads`, {}));
+  const to = `${server.baseUrl}/api/v1/threads/${thread.id}/files`;
+  const file = (await (await fetch(to, { method: "POST", headers, body: form })).json()) as Anything;
+  const { hostname, port } = new URL(server.baseUrl);
+  let read = 0;
+  const closed = new Promise<void>((done, fail) => {
+    request({ hostname, port, path: `/api/v1/files/${file.id}/content`, headers }, (response) => {
+      response.once("data", (chunk: Buffer) => {
+        read += chunk.length;
+        response.pause();
+        response.on("data", (later: Buffer) => {
+          read += later.length;
+        });
+        response.on("close", done);
+        response.on("error", () => undefined);
+        const revoked = server.client().post(`/tokens/${who.tokenId}/revoke`);
+        void revoked.then(() => setTimeout(() => response.resume(), 3000));
+      });
+    })
+      .on("error", fail)
+      .end();
+  });
+  await closed;
+  expect(read).toBeGreaterThan(0);
+  expect(read).toBeLessThan(bytes);
+});
+
 test("a body that was begun before comes too late", { timeout: TIMEOUT }, async () => {
   const way = ways["the token is revoked"] as Way;
   const agent = await makeAgent();

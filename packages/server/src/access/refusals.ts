@@ -2,8 +2,8 @@
  * Refusals in the audit log, bounded: who is refused again and again must not fill the disk.
  *
  * The first refusal of its kind in a minute is written at once, the others are counted and written as one entry
- * when the minute is over. Beyond a number of kinds an organization's refusals are only counted. Each process
- * counts for itself.
+ * when the minute is over. Beyond a number of kinds somebody's refusals are only counted, and so are an organization's
+ * beyond a larger one: nobody hides what others are refused behind his own. Each process counts for itself.
  */
 import { CallboardError, type OrganizationId } from "@callboard/protocol";
 import type { Sql } from "../storage/index.ts";
@@ -13,10 +13,16 @@ import { actorOf, audit, type NewEntry } from "./audit.ts";
 export type Refusal = Omit<NewEntry, "outcome" | "details"> & { readonly code: string };
 
 const WINDOW_MS = 60_000;
-/** Kinds of refusals of one organization that are written in a minute. */
-const MAX_KINDS = 100;
+/** Kinds of refusals that are written in a minute: of one actor, and of an organization. */
+const MAX_OF_ONE = 100;
+const MAX_KINDS = 1000;
 
-type Organization = { kinds: Map<string, { refusal: Refusal; repeats: number }>; suppressed: number };
+type Organization = {
+  kinds: Map<string, { refusal: Refusal; repeats: number }>;
+  /** How many kinds each actor has. */
+  actors: Map<string, number>;
+  suppressed: number;
+};
 
 export type RefusalsOptions = {
   sql: Sql;
@@ -51,14 +57,16 @@ export class Refusals {
     const { organizationId, kind, id } = actorOf(refusal.actor);
     let organization = this.#organizations.get(organizationId);
     if (organization === undefined) {
-      organization = { kinds: new Map(), suppressed: 0 };
+      organization = { kinds: new Map(), actors: new Map(), suppressed: 0 };
       this.#organizations.set(organizationId, organization);
     }
     const key = JSON.stringify([kind, id, refusal.action, refusal.target, refusal.code]);
     const known = organization.kinds.get(key);
+    const ofOne = organization.actors.get(`${kind} ${id}`) ?? 0;
     if (known !== undefined) known.repeats++;
-    else if (organization.kinds.size >= MAX_KINDS) organization.suppressed++;
+    else if (ofOne >= MAX_OF_ONE || organization.kinds.size >= MAX_KINDS) organization.suppressed++;
     else {
+      organization.actors.set(`${kind} ${id}`, ofOne + 1);
       organization.kinds.set(key, { refusal, repeats: 0 });
       await this.#write(refusal, {});
     }

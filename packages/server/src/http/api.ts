@@ -152,7 +152,6 @@ class Request {
 
   /** Finds the caller and parses what was sent; nothing is written before that. */
   async #read(params: Record<string, string>): Promise<void> {
-    const { headers } = this.#incoming;
     const route = this.#route;
     if (route.auth !== "none") {
       this.#caller = await this.#deps.gate.enter(this.#incoming);
@@ -170,8 +169,7 @@ class Request {
     }
     if (bytes !== undefined && route.body !== undefined) this.#body = validate(route.body, parseJson(bytes));
     if (route.idempotent === true) {
-      const request = [this.#incoming.url ?? "", bytes ?? NOTHING];
-      this.#idempotency = idempotencyKey(this.#caller, this.#name, headers["idempotency-key"], request);
+      this.#idempotency = this.#key([bytes ?? NOTHING]);
     }
   }
 
@@ -222,8 +220,7 @@ class Request {
     const { database, keys } = this.#deps;
     const { status } = this.#route;
     if (request !== undefined && this.#idempotency !== null) {
-      const header = this.#incoming.headers["idempotency-key"];
-      this.#idempotency = idempotencyKey(this.#caller, this.#name, header, [this.#incoming.url ?? "", ...request]);
+      this.#idempotency = this.#key(request);
     }
     const key = this.#idempotency;
     const thread = parseId("thread", this.#params.thread_id ?? "");
@@ -236,6 +233,13 @@ class Request {
       }
       return { kind: "sent", route: this.#name, status, text };
     });
+  }
+
+  /** A secret is shown again only to what it was made with: another token of the same person may be worth less. */
+  #key(request: readonly (string | Uint8Array)[]): IdempotencyKey | null {
+    const { url = "", headers } = this.#incoming;
+    const by = this.#route.secret === true ? [this.#caller.tokenId] : [];
+    return idempotencyKey(this.#caller, this.#name, headers["idempotency-key"], [url, ...request, ...by]);
   }
 
   async #replay(key: IdempotencyKey): Promise<boolean> {

@@ -130,6 +130,15 @@ describe("a refusal", () => {
     expect((await log(`actor_id=${userId}`)).length).toBe(100);
     expect((await log("action=refusals.suppressed"))[0]).toMatchObject({ details: { count: 50 } });
   });
+
+  test("of one caller, however many, hide nobody else's", async () => {
+    const other = await server.organization();
+    const [loud, quiet] = [await other.person("member"), await other.person("member")];
+    for (let n = 0; n < 120; n++) await other.client(loud.token).delete(`/groups/thing-${n}`);
+    await other.client(quiet.token).patch("/organization", { name: "Mine" });
+    const { data } = (await other.client().get(`/audit?actor_id=${quiet.userId}`)).body;
+    expect(data).toMatchObject([{ action: "organization.update", outcome: "refused" }]);
+  });
 });
 
 describe("a token that has ended", () => {

@@ -13,7 +13,7 @@ import {
   toUuid,
   type UploadFile,
 } from "@callboard/protocol";
-import { type Caller, principalId, reachesAgent, requireScope, scopeOf } from "../access/index.ts";
+import { type Caller, principalId, reachesAgent, readThread, requireScope, scopeOf } from "../access/index.ts";
 import { callable, toRead, toWrite } from "../calls/index.ts";
 import {
   completeBlob,
@@ -33,6 +33,7 @@ import { decodeCursor, type Sql, type Transaction, toPage } from "../storage/ind
 import { callerAfter } from "./caller.ts";
 import type { ApiRequest, Handlers, Sent } from "./handler.ts";
 import { takePart } from "./multipart.ts";
+import type { MayGoOn } from "./open.ts";
 import type { World } from "./world.ts";
 
 type FileRoute =
@@ -72,6 +73,17 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
     }
     return row;
   }
+
+  /** Whether somebody who reads the file may go on. */
+  const still =
+    ({ thread_id, agent_id }: FileRow): MayGoOn =>
+    async (now) => {
+      requireScope(now, "threads:read");
+      const agentId = agent_id === null ? null : fromUuid("agent", agent_id);
+      if (thread_id === null && !reachesAgent(now, agentId)) throw noFile();
+      if (thread_id === null) return;
+      readThread(now, await world.threads.facts(now.organizationId, fromUuid("thread", thread_id)));
+    };
 
   return {
     "files.uploadToAgent": async (request) => {
@@ -117,9 +129,10 @@ export function fileHandlers(world: World): Pick<Handlers, FileRoute> {
         "cache-control": "private, no-store",
         etag: `"${row.sha256}"`,
       });
-      await pipeline(Readable.from(readBytes(database, row.organization_id, row.blob_id)), outgoing).catch(() =>
-        outgoing.destroy(),
-      );
+      const leave = world.open.add({ caller: request.caller, mayGoOn: still(row), end: () => outgoing.destroy() });
+      await pipeline(Readable.from(readBytes(database, row.organization_id, row.blob_id)), outgoing)
+        .catch(() => outgoing.destroy())
+        .finally(leave);
       return { kind: "streamed" };
     },
 

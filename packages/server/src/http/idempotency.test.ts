@@ -69,6 +69,18 @@ describe("what is kept", () => {
     expect((await server.client().post("/tokens", { label: "sealed" }, withKey("sealed"))).body.secret).toBe(secret);
   });
 
+  test("a secret is shown again to the token that made it, and to no other one of the same person", async () => {
+    const scopes = ["tokens:write"];
+    const narrow = (await server.client().post("/tokens", { label: "narrow", scopes })).body.secret;
+    const body = { label: "wide" };
+    const made = await server.client().post("/tokens", body, withKey("wide"));
+    expect(made.status).toBe(201);
+    const answer = await server.client(narrow).post("/tokens", body, withKey("wide"));
+    expect(refusal(answer)).toBe("409 idempotency_conflict");
+    expect(answer.text).not.toContain(made.body.secret);
+    expect((await server.client().post("/tokens", body, withKey("wide"))).body).toEqual(made.body);
+  });
+
   test("is the answer of then, not the state of now", async () => {
     const client = server.client();
     const first = await client.post("/agents/desk/threads", ref("then"), withKey("then"));

@@ -356,6 +356,8 @@ describe("one's own password", () => {
     await other.signIn(email, PASSWORD);
     const before = by.cookies.get("callboard_session");
     expect(codeOf(await change(by, OTHER, `${OTHER}!`))).toBe("sign_in_refused");
+    const { data } = (await server.client().get("/audit?action=password.change&outcome=refused&limit=1")).body;
+    expect(data[0]).toMatchObject({ actor: { id: data[0].target }, details: { code: "sign_in_refused" } });
     expect(codeOf(await change(by, PASSWORD, "short"))).toBe("invalid_request");
     expect(codeOf(await change(by, PASSWORD, "aaaaaaaaaaaaaaaa"))).toBe("weak_password");
     expect((await change(by, PASSWORD, OTHER)).status).toBe(200);

@@ -76,26 +76,35 @@ export function sessionHandlers({ acts, authenticator, identity, site }: Session
     };
   }
 
-  async function entered<N extends Entrance>(route: N, { secret, expiresAtMs }: OpenedSession): Promise<Sent<N>> {
+  async function entered<N extends Entrance>(
+    route: N,
+    { incoming }: Pick<AnyRequest, "incoming">,
+    { secret, expiresAtMs }: OpenedSession,
+  ): Promise<Sent<N>> {
     const body = await present(await authenticator.authenticateSession(secret), secret);
-    const headers = { "set-cookie": site.sessionCookie(secret, expiresAtMs) };
+    const headers = { "set-cookie": site.sessionCookie(incoming, secret, expiresAtMs) };
     return { kind: "sent", route, status: 200, text: JSON.stringify(body), headers };
   }
 
   return {
-    "session.signIn": async (request) => entered("session.signIn", await signIn(identity, door(request), request.body)),
+    "session.signIn": async (request) =>
+      entered("session.signIn", request, await signIn(identity, door(request), request.body)),
 
     "session.get": async ({ caller, incoming }) => present(caller, site.sessionOf(incoming) as string),
 
     "session.signOut": async (request) => {
-      const { caller, requestId, outgoing } = request;
+      const { caller, requestId, incoming, outgoing } = request;
       await held(caller, (tx, now) => signOut(tx, wakes, now, requestId));
-      outgoing.setHeader("set-cookie", site.noSessionCookie());
+      outgoing.setHeader("set-cookie", site.noSessionCookie(incoming));
     },
 
     "session.switch": async (request) => {
       const { caller, body } = request;
-      return entered("session.switch", await switchOrganization(identity, door(request), caller, body.organization_id));
+      return entered(
+        "session.switch",
+        request,
+        await switchOrganization(identity, door(request), caller, body.organization_id),
+      );
     },
 
     "sessions.list": ({ caller, query }) => listSessions(database, caller, query),
@@ -104,13 +113,13 @@ export function sessionHandlers({ acts, authenticator, identity, site }: Session
       await held(caller, (tx, now) => revokeSession(tx, wakes, now, params.session_id, requestId));
     },
 
-    "sessions.endAll": async ({ caller, requestId, outgoing }) => {
+    "sessions.endAll": async ({ caller, requestId, incoming, outgoing }) => {
       await held(caller, (tx, now) => revokeSessions(tx, wakes, now, requestId));
-      outgoing.setHeader("set-cookie", site.noSessionCookie());
+      outgoing.setHeader("set-cookie", site.noSessionCookie(incoming));
     },
 
     "password.change": async (request) =>
-      entered("password.change", await changePassword(identity, door(request), request.caller, request.body)),
+      entered("password.change", request, await changePassword(identity, door(request), request.caller, request.body)),
 
     "password.reset": async (request) => {
       await resetPassword(identity, door(request), request.body);
@@ -124,6 +133,6 @@ export function sessionHandlers({ acts, authenticator, identity, site }: Session
     "invitations.preview": (request) => previewInvitation(identity, door(request), request.body.token),
 
     "invitations.accept": async (request) =>
-      entered("invitations.accept", await acceptInvitation(identity, door(request), request.body)),
+      entered("invitations.accept", request, await acceptInvitation(identity, door(request), request.body)),
   };
 }

@@ -17,20 +17,35 @@ const tls = new Site({ publicUrl: "https://callboard.example", proxies: 0 });
 
 describe("the session's cookie", () => {
   test("is bound to the host and to TLS", () => {
-    expect(tls.sessionCookie("s", Date.now() + 60_900)).toBe(
+    expect(tls.sessionCookie(request({}), "s", Date.now() + 60_900)).toBe(
       "__Host-callboard_session=s; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Lax",
     );
-    expect(tls.noSessionCookie()).toContain("__Host-callboard_session=; Path=/; Max-Age=0; Secure;");
+    expect(tls.noSessionCookie(request({}))).toContain("__Host-callboard_session=; Path=/; Max-Age=0; Secure;");
   });
 
   test("has a plain name on this machine alone", () => {
     for (const publicUrl of ["http://127.0.0.1:4100", "http://localhost:4100", "http://[::1]:4100"]) {
-      const cookie = new Site({ publicUrl, proxies: 0 }).sessionCookie("s", Date.now());
+      const cookie = new Site({ publicUrl, proxies: 0 }).sessionCookie(request({}), "s", Date.now());
       expect(cookie).toBe("callboard_session=s; Path=/; Max-Age=0; HttpOnly; SameSite=Lax");
     }
     for (const publicUrl of ["http://callboard.example", "http://127.0.0.1.evil.example", "http://10.0.0.1"]) {
-      expect(new Site({ publicUrl, proxies: 0 }).sessionCookie("s", Date.now())).toMatch(/^__Host-.*Secure/);
+      expect(new Site({ publicUrl, proxies: 0 }).sessionCookie(request({}), "s", Date.now())).toMatch(
+        /^__Host-.*Secure/,
+      );
     }
+  });
+
+  test("goes by the address that the browser used where the operator named none, wherever the server listens", () => {
+    const site = new Site({ publicUrl: undefined, proxies: 0 });
+    site.listening("0.0.0.0", 4100);
+    const given = (host: string) => site.sessionCookie(request({ host }), "s", Date.now());
+    for (const host of ["127.0.0.1:4100", "localhost:4100", "[::1]:4100"]) expect(given(host)).toMatch(/^callboard_/);
+    for (const host of ["callboard.example", "192.168.0.7:4100", "127.0.0.1.evil.example", "nonsense:nonsense", ""]) {
+      expect(given(host), host).toMatch(/^__Host-callboard_session=s;.* Secure;/);
+    }
+    const cookie = "callboard_session=s";
+    expect(site.sessionOf(request({ cookie, host: "localhost:4100" }))).toBe("s");
+    expect(site.sessionOf(request({ cookie, host: "callboard.example" }))).toBeUndefined();
   });
 
   test("is read under its own name, once", () => {

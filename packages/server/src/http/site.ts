@@ -2,7 +2,8 @@
  * What a browser brings along and is given: the session's cookie, and the proof that a request comes from our own pages.
  *
  * B1: a cookie is `__Host-`: sent over TLS to this host alone, for all paths, out of reach of scripts. Browsers disagree
- *     about such cookies on http://127.0.0.1, so there, and only there, it has a plain name and no `Secure`.
+ *     about such cookies on http://127.0.0.1, so there, and only there, it has a plain name and no `Secure`. Where the
+ *     operator named no address, the one that the browser used decides, not the one that the server listens on.
  * B2: a request by cookie that may change something proves its origin three times over: `SameSite=Lax`, the headers
  *     `Origin` and `Sec-Fetch-Site` where the browser sends them, and `X-CSRF-Token`, which only our pages can read.
  * B3: a request with `Authorization` is judged by that alone; its cookies are not looked at.
@@ -47,25 +48,25 @@ export class Site {
 
   /** The secret in the session's cookie. */
   sessionOf(incoming: IncomingMessage): string | undefined {
-    return cookie(incoming, this.#name("session"));
+    return cookie(incoming, this.#name(incoming, "session"));
   }
 
-  sessionCookie(secret: string, expiresAtMs: number): string {
-    return this.#cookie("session", secret, Math.max(0, Math.floor((expiresAtMs - Date.now()) / 1000)));
+  sessionCookie(incoming: IncomingMessage, secret: string, expiresAtMs: number): string {
+    return this.#cookie(incoming, "session", secret, Math.max(0, Math.floor((expiresAtMs - Date.now()) / 1000)));
   }
 
-  noSessionCookie(): string {
-    return this.#cookie("session", "", 0);
+  noSessionCookie(incoming: IncomingMessage): string {
+    return this.#cookie(incoming, "session", "", 0);
   }
 
   /** The secret that binds a sign-in at an issuer to this browser. */
   attemptOf(incoming: IncomingMessage): string | undefined {
-    const text = cookie(incoming, this.#name("sso"));
+    const text = cookie(incoming, this.#name(incoming, "sso"));
     return text !== undefined && /^[0-9A-Za-z]{43}$/.test(text) ? text : undefined;
   }
 
-  attemptCookie(secret: string, seconds: number): string {
-    return this.#cookie("sso", secret, seconds);
+  attemptCookie(incoming: IncomingMessage, secret: string, seconds: number): string {
+    return this.#cookie(incoming, "sso", secret, seconds);
   }
 
   /** For our own pages, which alone can read it: the answers have no CORS headers. */
@@ -111,18 +112,20 @@ export class Site {
     return hops.at(-this.#proxies)?.slice(0, 64) ?? direct;
   }
 
-  get #isLocal(): boolean {
-    const { protocol, hostname } = new URL(this.#publicUrl);
+  #isLocal({ headers }: IncomingMessage): boolean {
+    const address = this.#given ?? `http://${headers.host ?? ""}`;
+    if (!URL.canParse(address)) return false;
+    const { protocol, hostname } = new URL(address);
     return protocol === "http:" && LOOPBACK.test(hostname);
   }
 
-  #name(use: "session" | "sso"): string {
-    return `${this.#isLocal ? "" : "__Host-"}callboard_${use}`;
+  #name(incoming: IncomingMessage, use: "session" | "sso"): string {
+    return `${this.#isLocal(incoming) ? "" : "__Host-"}callboard_${use}`;
   }
 
-  #cookie(use: "session" | "sso", value: string, seconds: number): string {
-    const secure = this.#isLocal ? "" : " Secure;";
-    return `${this.#name(use)}=${value}; Path=/; Max-Age=${seconds};${secure} HttpOnly; SameSite=Lax`;
+  #cookie(incoming: IncomingMessage, use: "session" | "sso", value: string, seconds: number): string {
+    const secure = this.#isLocal(incoming) ? "" : " Secure;";
+    return `${this.#name(incoming, use)}=${value}; Path=/; Max-Age=${seconds};${secure} HttpOnly; SameSite=Lax`;
   }
 }
 

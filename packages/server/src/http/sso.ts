@@ -51,7 +51,7 @@ export function ssoHandlers({ acts, sso, site }: SsoRooms): Pick<Handlers, SsoRo
       const door = { client: site.clientOf(incoming), requestId };
       const known = site.attemptOf(incoming);
       const { url, browser } = await startSso(sso, door, params.slug, query.return_to, known);
-      outgoing.setHeader("set-cookie", site.attemptCookie(browser, ATTEMPT_SECONDS));
+      outgoing.setHeader("set-cookie", site.attemptCookie(incoming, browser, ATTEMPT_SECONDS));
       outgoing.setHeader("location", url);
     },
 
@@ -59,7 +59,7 @@ export function ssoHandlers({ acts, sso, site }: SsoRooms): Pick<Handlers, SsoRo
       const door = { client: site.clientOf(incoming), requestId };
       const query = (incoming.url ?? "").split("?")[1] ?? "";
       const { opened, returnTo } = await finishSso(sso, door, params.slug, query, site.attemptOf(incoming));
-      outgoing.setHeader("set-cookie", site.sessionCookie(opened.secret, opened.expiresAtMs));
+      outgoing.setHeader("set-cookie", site.sessionCookie(incoming, opened.secret, opened.expiresAtMs));
       outgoing.setHeader("location", returnTo);
     },
   };

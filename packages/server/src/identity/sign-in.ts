@@ -149,7 +149,7 @@ export async function changePassword(
   stranger: Caller,
   body: { readonly old_password: string; readonly new_password: string },
 ): Promise<OpenedSession> {
-  const { database, passwords } = world;
+  const { database, passwords, refusals } = world;
   const caller = requireSession(stranger);
   const account = await getAccount(database, caller.userId);
   // An issuer vouches for a person in its own organization; the password may open others.
@@ -157,7 +157,11 @@ export async function changePassword(
     throw new CallboardError("forbidden", "only somebody who signed in with a password changes it");
   }
   const tried = await attempt(database, { account: `change ${caller.userId}`, address: client.address });
-  if (!(await passwords.verify(account.hash, body.old_password))) throw refused();
+  if (!(await passwords.verify(account.hash, body.old_password))) {
+    const entry = { actor: { caller }, action: "password.change", target: account.id, requestId } as const;
+    await refusals.note({ ...entry, code: "sign_in_refused" });
+    throw refused();
+  }
   await tried.succeeded();
   requireStrong(body.new_password, [account.email, account.name]);
   const hash = await passwords.hash(body.new_password);
