@@ -188,9 +188,10 @@ describe("refund", () => {
     const { approval, approvalScope } = refund.definition;
     const { caller } = fakeContext().context;
     if (typeof approval !== "function") throw new Error("expected a function of the input");
-    const of = (amount_cents: number) => approval({ amount_cents, customer_id: "QH-1" }, { caller });
+    const asked = { customer_id: "QH-20417", currency: "EUR", reason: "The reader never worked." } as const;
+    const of = (amount_cents: number) => approval({ ...asked, amount_cents }, { caller });
     expect([of(50_000), of(50_001)]).toEqual([false, true]);
-    expect(approvalScope?.({ amount_cents: 1, customer_id: "QH-20417" }, { caller })).toBe("QH-20417");
+    expect(approvalScope?.({ ...asked, amount_cents: 1 }, { caller })).toBe("QH-20417");
   });
 
   test("writes a credit note that is named after the call", async () => {

@@ -1,7 +1,7 @@
 import type { Json } from "@callboard/protocol";
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import { defineAgent, defineTool, type StandardSchema, type ToolContext } from "./index.ts";
+import { defineAgent, defineTool, type StandardSchema, type Tool, type ToolContext } from "./index.ts";
 
 const input = z.object({ query: z.string(), limit: z.coerce.number().default(10) });
 const output = z.object({ ids: z.array(z.string()) });
@@ -38,6 +38,20 @@ describe("a tool", () => {
       // @ts-expect-error ids are texts
       run: () => ({ ids: [1] }),
     });
+  });
+
+  test("keeps the types of its input and output for who tests it, and is a tool among others", () => {
+    const doubling = defineTool({
+      description: "Doubles.",
+      input: z.object({ n: z.coerce.number() }),
+      output: z.object({ twice: z.number() }),
+      effect: "read",
+      approval: ({ n }) => n > 100,
+      run: ({ n }) => ({ twice: n * 2 }),
+    });
+    expectTypeOf(doubling.definition.run).parameter(0).toEqualTypeOf<{ n: number }>();
+    expectTypeOf(doubling.definition.run).returns.resolves.toEqualTypeOf<{ twice: number }>();
+    expectTypeOf(doubling).toExtend<Tool>();
   });
 
   test("says what repeating it would do", () => {

@@ -104,7 +104,8 @@ export type ApprovalContext = { readonly caller: ToolCaller };
 export type ToolApproval<Input> =
   | "never"
   | "always"
-  | ((input: Input, context: ApprovalContext) => ApprovalAnswer | Promise<ApprovalAnswer>);
+  // As a method, so that a tool of any input is a Tool.
+  | { ask(input: Input, context: ApprovalContext): ApprovalAnswer | Promise<ApprovalAnswer> }["ask"];
 
 export type ToolDefinition<Input extends StandardSchema = StandardSchema, Output = unknown> = {
   /** What the model reads to decide when to call the tool. */
@@ -141,9 +142,14 @@ export type ToolDefinition<Input extends StandardSchema = StandardSchema, Output
   run(input: OutputOf<Input>, context: ToolContext): Promise<Output> | Output;
 };
 
-export type Tool = { readonly kind: "tool"; readonly definition: ToolDefinition };
+export type Tool<Input extends StandardSchema = StandardSchema, Output = unknown> = {
+  readonly kind: "tool";
+  readonly definition: ToolDefinition<Input, Output>;
+};
 
 /** A tool; the default export of `tools/<name>.ts`. The file's name is the tool's name. */
-export function defineTool<Input extends StandardSchema, Output>(definition: ToolDefinition<Input, Output>): Tool {
-  return { kind: "tool", definition: definition as unknown as ToolDefinition };
+export function defineTool<Input extends StandardSchema, Output>(
+  definition: ToolDefinition<Input, Output>,
+): Tool<Input, Output> {
+  return { kind: "tool", definition };
 }
