@@ -79,12 +79,18 @@ export async function answerCall(
     if (refusal !== undefined && refusal.status < 500) return { ok: false, refusal };
     const at = projectPlace(error, world.endpoints.folder);
     world.log.error({ ...names, file: endpoint.file, at, error: errorFacts(error) }, "a call of an endpoint failed");
-    return { ok: false, refusal: refusal ?? (toRefusal(new CallboardError("internal")) as JobError) };
+    return { ok: false, refusal: refusal ?? failure(call) };
   } finally {
     world.loop.leave(endpoint.name);
     clearTimeout(timer);
     await Promise.all([relay.written(), runs.end()]);
   }
+}
+
+/** A job is read by requests that the log knows nothing of. */
+function failure({ requestId }: Call): JobError {
+  const words = requestId === null ? "The server failed; the job's id finds it in the log." : undefined;
+  return toRefusal(new CallboardError("internal", words)) as JobError;
 }
 
 /** Rejects also for a handler that does not honour its signal: its client has an answer then. */

@@ -22,6 +22,27 @@ const secrets = [
   "Basic dXNlcjpwYXNzd29yZA==",
 ];
 
+describe("what was thrown and is no error", () => {
+  test("is shown without what has a secret name", () => {
+    expect(errorFacts({ status: 404, body: { why: "gone", api_key: "hidden" } })).toEqual({
+      message: "no error was thrown but { status: 404, body: { why: 'gone', api_key: '[redacted]' } }",
+    });
+    expect(errorFacts(null)).toEqual({ message: "null" });
+  });
+
+  test("does not keep the log from its line when it cannot be looked at", () => {
+    const trap = new Proxy(
+      {},
+      {
+        ownKeys: () => {
+          throw new Error("no");
+        },
+      },
+    );
+    expect(errorFacts(trap)).toEqual({ message: expect.stringContaining("no error was thrown but") });
+  });
+});
+
 describe("errors in the log", () => {
   test.each(secrets)("do not show %s, wherever it stands", (secret) => {
     const cause = new Error(`key was ${secret}`);

@@ -1,4 +1,5 @@
 /** Structured logs, one JSON line each, without secrets. */
+import { inspect } from "node:util";
 import { type LoggerOptions, type Logger as PinoLogger, pino, stdTimeFunctions } from "pino";
 
 export interface Logger {
@@ -25,7 +26,7 @@ const redactText = (text: string): string => text.replace(SECRET_TEXT, HIDDEN);
 
 /** An error for the log: name, message, code, stack, causes; secrets taken out. */
 export function errorFacts(error: unknown): object {
-  if (!(error instanceof Error)) return { message: redactText(String(error)) };
+  if (!(error instanceof Error)) return { message: redactText(textOf(error)) };
   const { code } = error as { code?: unknown };
   return {
     name: error.name,
@@ -34,6 +35,16 @@ export function errorFacts(error: unknown): object {
     ...(error.stack === undefined ? {} : { stack: redactText(error.stack) }),
     ...(error.cause === undefined ? {} : { cause: errorFacts(error.cause) }),
   };
+}
+
+/** Code of the project may throw anything. */
+function textOf(thrown: unknown): string {
+  if (typeof thrown !== "object" || thrown === null) return String(thrown);
+  try {
+    return `no error was thrown but ${inspect(redact(thrown), { depth: 3, breakLength: 200 })}`.slice(0, 2000);
+  } catch {
+    return "no error was thrown but something that cannot be looked at";
+  }
 }
 
 /** A copy without secrets, for whatever a room or an author's code logs. */
