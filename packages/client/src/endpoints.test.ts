@@ -72,6 +72,13 @@ describe("calling an endpoint", () => {
     expect(keys[0]).toBe(keys[1]);
   });
 
+  test("without a key sends none, and is not repeated when no answer came", async () => {
+    const server = await scriptedServer((_, response) => void response.destroy());
+    const client = createClient({ baseUrl: server.url });
+    await expect(client.endpoints.call("x", {}, { idempotencyKey: null })).rejects.toThrow("no answer");
+    expect(server.seen.map(({ headers }) => headers["idempotency-key"])).toEqual([undefined]);
+  });
+
   test("is not repeated when its agent failed or it took too long: that is for the caller to decide", async () => {
     const codes = ["endpoint_timeout", "model_unavailable"];
     const server = await scriptedServer((_, response, index) =>

@@ -8,7 +8,15 @@ import type { Transport } from "./transport.ts";
 import type { CreateOptions, PreferWait, QueryInput, RequestOptions } from "./types.ts";
 import { type EndedJob, waitForJob } from "./wait.ts";
 
-export type EndpointCallOptions = CreateOptions & {
+type EndpointOptions = Omit<CreateOptions, "idempotencyKey"> & {
+  /**
+   * As with every creating call: one of its own by default, so that each call is another one. Null sends none: a call
+   * of an endpoint in mode `polling` joins the caller's job that is under way for the same input. Such a call is not
+   * repeated by itself when no answer comes, and its signal does not cancel a job that others may wait for.
+   */
+  idempotencyKey?: string | null | undefined;
+};
+export type EndpointCallOptions = EndpointOptions & {
   /** Default POST. With GET and DELETE the input goes into the query. */
   method?: Call["method"] | undefined;
 };
@@ -28,7 +36,7 @@ export type CallEndpoint = {
   <Input, Output>(
     endpoint: EndpointRef<Input, Output>,
     input: NoInfer<Input>,
-    options?: CreateOptions,
+    options?: EndpointOptions,
   ): Promise<Output>;
   <Output = Json>(path: string, input?: unknown, options?: EndpointCallOptions): Promise<Output>;
 };
@@ -57,7 +65,8 @@ export function endpointCalls(transport: Transport) {
       value: await readJson(response),
     }));
     if (!answer.isJob) return answer.value as Output;
-    return (await jobResult(transport, (answer.value as JobAccepted).job_id, options.signal)) as Output;
+    const isOwn = options.idempotencyKey !== null;
+    return (await jobResult(transport, (answer.value as JobAccepted).job_id, options.signal, isOwn)) as Output;
   };
   return { call };
 }
@@ -113,13 +122,19 @@ export function jobCalls(transport: Transport) {
   };
 }
 
-async function jobResult(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<unknown> {
+async function jobResult(
+  transport: Transport,
+  jobId: string,
+  signal: AbortSignal | undefined,
+  isOwn: boolean,
+): Promise<unknown> {
   let job: EndedJob;
   try {
     job = await waitForJob(transport, jobId, signal, true);
   } catch (error) {
     // Who waits no more wants no more, as with an endpoint that answers at once.
-    if (signal?.aborted) await transport.call("jobs.cancel", { params: { job_id: jobId } }).catch(() => undefined);
+    if (isOwn && signal?.aborted)
+      await transport.call("jobs.cancel", { params: { job_id: jobId } }).catch(() => undefined);
     throw error;
   }
   if (job.state === "completed") return job.result;

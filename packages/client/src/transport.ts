@@ -50,7 +50,15 @@ export type CallInput<N extends RouteName> = CreateOptions &
   };
 
 /** What a request is made of, whatever its route. */
-type AnyInput = CreateOptions & PreferWait & IfRevision & { body?: unknown; rawBody?: RawBody; retries?: number };
+type AnyInput = Omit<CreateOptions, "idempotencyKey"> &
+  PreferWait &
+  IfRevision & {
+    /** Null sends none. */
+    idempotencyKey?: string | null | undefined;
+    body?: unknown;
+    rawBody?: RawBody;
+    retries?: number;
+  };
 
 export type Transport = {
   /** Calls a route and returns the JSON of its answer. */
@@ -107,7 +115,8 @@ export function createTransport(options: ClientOptions): Transport {
 function toInit(call: Call, input: AnyInput, options: ClientOptions): RequestInit {
   const headers = new Headers({ accept: "application/json", ...options.headers, ...input.headers });
   if (options.token !== undefined) headers.set("authorization", `Bearer ${options.token}`);
-  if (call.idempotent) headers.set("idempotency-key", input.idempotencyKey ?? randomKey());
+  const { idempotencyKey } = input;
+  if (call.idempotent && idempotencyKey !== null) headers.set("idempotency-key", idempotencyKey ?? randomKey());
   if (input.ifRevision !== undefined) headers.set("if-match", `"${input.ifRevision}"`);
   if (input.waitSeconds !== undefined) headers.set("prefer", `wait=${Math.max(0, Math.ceil(input.waitSeconds))}`);
   const init: RequestInit = { method: call.method, headers };
@@ -144,7 +153,8 @@ const hostOf = (url: string): string => (URL.canParse(url) ? new URL(url).origin
 
 function mayRepeat(call: Call, init: RequestInit, error: CallboardApiError | CallboardConnectionError): boolean {
   if (isStream(init.body)) return false; // its bytes are gone
-  const isSafe = call.method === "GET" || call.method === "PUT" || call.idempotent === true;
+  const hasKey = (init.headers as Headers).has("idempotency-key");
+  const isSafe = call.method === "GET" || call.method === "PUT" || hasKey;
   if (error instanceof CallboardConnectionError) return isSafe;
   // An endpoint whose agent failed has these statuses too; to try again is then for the caller to decide.
   if (!fromTheWay(error)) return isSafe && error.code === "idempotency_in_progress";

@@ -77,6 +77,21 @@ test.each(["polls", "within"])("a call of %s has its answer, whichever server is
   expect(new Set(asked.map(({ connection }) => connection))).toEqual(new Set(["close"]));
 });
 
+test("calls without a key join one job, and the signal of one of them leaves it alone", async () => {
+  const before = (await runsOf(server)).length;
+  const stop = new AbortController();
+  const ask = (signal?: AbortSignal) =>
+    alternating().endpoints.call<{ said: string }>("polls", { text: "shared" }, { idempotencyKey: null, signal });
+  const [left, stayed] = [ask(stop.signal), ask()];
+  left.catch(() => {});
+  await eventually(() => asked.filter(({ request }) => request.startsWith("GET /api/v1/jobs/")).length >= 2);
+  stop.abort(new Error("enough"));
+  await expect(left).rejects.toThrow("enough");
+  gate.resolve();
+  expect(await stayed).toEqual({ said: "the answer" });
+  expect((await runsOf(server)).length).toBe(before + 1);
+});
+
 test("a signal that is aborted cancels the job on whichever server", async () => {
   const stop = new AbortController();
   const answer = alternating().endpoints.call("polls", { text: "never" }, { signal: stop.signal });
