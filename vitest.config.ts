@@ -11,7 +11,7 @@ export default defineConfig({
     maxWorkers: 2,
     // On a busy machine what is waited for may take its time; nothing here asserts one. Only what hangs runs into these.
     expect: { poll: { timeout: 90_000 } },
-    testTimeout: 180_000,
-    hookTimeout: 180_000,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
   },
 });

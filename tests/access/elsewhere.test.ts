@@ -22,7 +22,7 @@ import {
 let world: World;
 beforeAll(async () => {
   world = await createWorld();
-}, 120_000);
+}, 600_000);
 afterAll(() => world.stop());
 
 /** Ids of one house, by what they are of. */
@@ -277,7 +277,7 @@ const counts = () =>
 
 describe.each(places)("$name", ({ thing, send, answer, colleague }) => {
   test("takes another organization's id, and one it may not know, for an id of nothing", {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     for (const name of known) {
       if (name === "bystander") continue;

@@ -25,7 +25,7 @@ import { isService, type Rule, rules, serviceScopes, type Target, targets, type 
 let world: World;
 beforeAll(async () => {
   world = await createWorld();
-}, 120_000);
+}, 600_000);
 afterAll(() => world.stop());
 
 const ABSENT = "01h455vb4pex5vsknk084sn02q";
@@ -173,7 +173,7 @@ describe.each(Object.keys(routes) as RouteName[])("%s", (name) => {
     return;
   }
 
-  test("is for those it is for, and tells the others nothing", { timeout: 120_000 }, async () => {
+  test("is for those it is for, and tells the others nothing", { timeout: 600_000 }, async () => {
     const wrong: string[] = [];
     for (const callerName of callerNames) {
       for (const target of targets[rule.kind]) {

@@ -19,7 +19,7 @@ const imports = /(?:^(?:import|export)\b[^"';=]*?\bfrom\s*|^import\s*|\bimport\(
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "../..");
-const SLOW = 240_000;
+const SLOW = 600_000;
 
 let work: string;
 let desk: string;

@@ -79,7 +79,7 @@ const agents = fc
     return parsed.success ? [parsed.data] : [];
   });
 
-test("agents of every kind are read back as they were", { timeout: 120_000 }, async () => {
+test("agents of every kind are read back as they were", { timeout: 600_000 }, async () => {
   expect(agents.length).toBeGreaterThan(100);
   const folder = await projectFolder();
   for (const agent of agents) await put(folder, `agents/${agent.slug}.ts`, agentSource(agent));

@@ -170,7 +170,7 @@ client.endpoints.call(endpoints.later, { n: 2 }).then(({ halved }) => halved);
 `;
 
   test("writes what a consumer compiles with, and a renamed agent does not compile any more", {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     await publish("sorter");
     await publish("just-text", { name: "Text" });

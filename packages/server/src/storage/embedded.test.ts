@@ -202,6 +202,15 @@ describe("ownership of a data folder", () => {
     expect(await query(url, "select 1")).toEqual([[1]]);
   });
 
+  test("is refused where another user has it, instead of waiting for ever", async () => {
+    const foreign = join(temp, "foreign");
+    await mkdir(foreign, { mode: 0o755 });
+    await writeFile(join(foreign, "owner.json"), "{}", { mode: isRoot ? 0o600 : 0o000 });
+    if (isRoot) process.seteuid?.(65534);
+    const message = await failure(startPostgres({ dataDir: foreign })).finally(() => isRoot && process.seteuid?.(0));
+    expect(message).toContain(`The data folder ${foreign} belongs to somebody else`);
+  });
+
   test("ends when PostgreSQL ends by itself, so that it can be started again", async () => {
     const first = await start();
     const exit = new Promise((resolve) => first.onExit(resolve));

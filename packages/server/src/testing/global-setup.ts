@@ -55,12 +55,14 @@ async function removeAbandoned(): Promise<void> {
     if (!name.startsWith(PREFIX)) continue;
     const dataDir = join(tmpdir(), name);
     try {
+      const { mtimeMs, uid } = await stat(dataDir);
+      if (uid !== (process.getuid?.() ?? uid)) continue;
       // One that has just changed may be another run's, about to start or to end.
-      if (Date.now() - (await stat(dataDir)).mtimeMs < 60_000) continue;
+      if (Date.now() - mtimeMs < 60_000) continue;
       await (await startPostgres({ dataDir })).stop();
       await rm(dataDir, { recursive: true, force: true });
     } catch {
-      // another run's, which is under way, or another user's
+      // another run's, which is under way
     }
   }
 }

@@ -14,7 +14,7 @@
 import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { EmbeddedPostgresError } from "./error.ts";
@@ -26,24 +26,29 @@ type Owner = { pid: number; startedAt: string; mark: string };
 /** The folder is ours until `release`, or until this process is gone. */
 export type Claim = { release(): Promise<void> };
 
-/** @throws EmbeddedPostgresError when a living process owns the folder */
+/** @throws EmbeddedPostgresError when a living process owns the folder, or it is not ours to read and write */
 export async function claimFolder(dataDir: string): Promise<Claim> {
   const path = join(dataDir, "owner.json");
   const mark = (await markOf(process.pid)) ?? "";
   const me: Owner = { pid: process.pid, startedAt: new Date().toISOString(), mark };
   for (;;) {
-    const file = await open(path, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "EEXIST") return undefined;
-      throw new EmbeddedPostgresError(`The data folder ${dataDir} cannot be written to: ${error.message}`, error);
-    });
+    const file = await create(dataDir, path);
     if (file !== undefined) {
       await writeOwner(file, me);
       return { release: () => releaseFolder(path, me) };
     }
-    await refuseLiving(dataDir, await readOwner(path));
+    await refuseLiving(dataDir, await readOwner(dataDir, path));
     if (await takeOver(dataDir, path, me)) return { release: () => releaseFolder(path, me) };
     await sleep(10); // another newcomer is at it: the next look finds its name
   }
+}
+
+/** A new file to write to; undefined when it is there already. */
+function create(dataDir: string, path: string): Promise<FileHandle | undefined> {
+  return open(path, "wx", 0o600).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "EEXIST") return undefined;
+    throw new EmbeddedPostgresError(`The data folder ${dataDir} cannot be written to: ${error.message}`, error);
+  });
 }
 
 /** How old the mark of a newcomer that died in the middle must be before it is cleared away. */
@@ -58,7 +63,7 @@ const STALE_MS = 5000;
  */
 async function takeOver(dataDir: string, path: string, me: Owner): Promise<boolean> {
   const turn = `${path}.turn`;
-  const mark = await open(turn, "wx", 0o600).catch(() => undefined);
+  const mark = await create(dataDir, turn);
   if (mark === undefined) {
     const since = await stat(turn).catch(() => undefined);
     if (since !== undefined && Date.now() - since.mtimeMs > STALE_MS) await rm(turn, { force: true });
@@ -67,7 +72,7 @@ async function takeOver(dataDir: string, path: string, me: Owner): Promise<boole
   await mark.close();
   try {
     if ((await stat(path).catch(() => undefined)) === undefined) return false; // released: first come, first served
-    await refuseLiving(dataDir, await readOwner(path));
+    await refuseLiving(dataDir, await readOwner(dataDir, path));
     const ours = `${path}.${randomBytes(6).toString("hex")}`;
     await writeOwner(await open(ours, "wx", 0o600), me);
     await rename(ours, path);
@@ -86,14 +91,25 @@ async function writeOwner(file: FileHandle, owner: Owner): Promise<void> {
 }
 
 async function releaseFolder(path: string, me: Owner): Promise<void> {
-  const owner = await readOwner(path);
+  const owner = await readOwner(dirname(path), path);
   if (owner?.pid === me.pid && owner.startedAt === me.startedAt) await rm(path, { force: true });
 }
 
-/** The owner, or undefined when the file is gone or was never finished by a process that died. */
-async function readOwner(path: string): Promise<Owner | undefined> {
+/**
+ * The owner, or undefined when the file is gone or was never finished by a process that died.
+ *
+ * @throws EmbeddedPostgresError when it may not be read: it is another user's, who may well be there
+ */
+async function readOwner(dataDir: string, path: string): Promise<Owner | undefined> {
   for (let tries = 0; tries < 20; tries++) {
-    const text = await readFile(path, "utf8").catch(() => undefined);
+    const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined;
+      throw new EmbeddedPostgresError(
+        `The data folder ${dataDir} belongs to somebody else: ${error.message}. ` +
+          "Start as that user, or name another folder in CALLBOARD_DATA_DIR.",
+        error,
+      );
+    });
     if (text === undefined) return undefined;
     try {
       return JSON.parse(text) as Owner;
