@@ -23,6 +23,7 @@ function fakeContext() {
       organizationId: "org_1" as ToolCaller["organizationId"],
       kind: "user",
       userId: null,
+      serviceId: null,
       email: "kim@example.com",
       groups: [],
     },

@@ -39,6 +39,11 @@ export type McpServerConfig =
       url: string;
       /** Sent with each request: the place for a key. */
       headers?: Record<string, string>;
+      /**
+       * Each call carries a signed `Callboard-Assertion` that says for whom it is made: user, email, groups,
+       * organization, run. Default false: the server learns nothing of callers.
+       */
+      identity?: boolean;
     })
   | (McpServerCommon & {
       /** A program that speaks MCP on standard input and output. It runs with the server's rights. */

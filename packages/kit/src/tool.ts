@@ -7,6 +7,7 @@ import type {
   RunId,
   Scope,
   ThreadId,
+  TokenId,
   UserId,
   VariableValue,
 } from "@callboard/protocol";
@@ -30,6 +31,8 @@ export type ToolCaller = {
   readonly kind: "user" | "service";
   /** The person: the caller, or whom a service attributed the thread to; null for a bare service. */
   readonly userId: UserId | null;
+  /** The service token that asks, for itself or for the person; null where a person does. */
+  readonly serviceId: TokenId | null;
   readonly email: string | null;
   readonly groups: readonly string[];
 };

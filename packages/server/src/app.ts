@@ -54,7 +54,7 @@ import {
 import { guardedFetch } from "./net/index.ts";
 import { lastingSecrets } from "./operator.ts";
 import { RunCommits, RunsAtOnce, StartBatch, sweepDeltas } from "./runs/index.ts";
-import { countUnknown, SecretError, SecretKeys } from "./secrets/index.ts";
+import { countUnknown, SecretError, SecretKeys, SigningKeys } from "./secrets/index.ts";
 import { Database, Lane, statement, Wakes } from "./storage/index.ts";
 import { ThreadDirectory } from "./threads/index.ts";
 import { loadTools, type ToolRegistry } from "./tools/index.ts";
@@ -96,7 +96,13 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   const commitLane = new Lane(databaseUrl, onDatabaseError);
   const leaseLane = new Lane(databaseUrl, onDatabaseError);
   const keys = SecretKeys.parse(secretKey);
-  const tools = await loadTools({ ...config, log });
+  const site = new Site({ publicUrl: config.publicUrl, proxies: config.proxies });
+  const signing = new SigningKeys(keys);
+  const tools = await loadTools({
+    ...config,
+    log,
+    assert: (asked) => signing.sign({ ...asked, issuer: site.publicUrl }),
+  });
   const endpoints = await EndpointRegistry.load({ folder: config.project, reload: config.reload, log });
   const prices = withPrices(config.prices);
 
@@ -220,7 +226,6 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   };
   const endpointWorld: EndpointWorld = { ...world, endpoints, loop: new LoopWatch(log), log };
   const jobs = new Jobs({ world: endpointWorld, worker: () => engine.worker() });
-  const site = new Site({ publicUrl: config.publicUrl, proxies: config.proxies });
   const identity: SsoWorld & { keys: SecretKeys } = {
     database,
     wakes,
@@ -278,7 +283,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   let serving = true;
   const ready = async () => serving && (await database.row(ping).then(Boolean, () => false));
   const before = config.reload ? () => tools.refresh() : null;
-  const socket = createServer({ api, metrics, log, endpoints, before, ready });
+  const socket = createServer({ api, metrics, log, endpoints, signing: signing.published, before, ready });
   const server: HttpServer = {
     ...socket,
     async listen(port, host) {

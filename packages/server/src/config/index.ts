@@ -93,6 +93,12 @@ export async function loadConfig(env: Env, mode: "dev" | "serve"): Promise<Confi
   const problems: string[] = [];
   const config = gather(env, mode, problems);
   config.file = await readProjectFile(config.project, (text) => problems.push(text));
+  const told = Object.entries(config.file.mcpServers).find(([, server]) => "identity" in server && server.identity);
+  if (told !== undefined && config.publicUrl === undefined && mode === "serve") {
+    problems.push(
+      `CALLBOARD_PUBLIC_URL is missing: the MCP server ${told[0]} is told by it who says for whom a call is`,
+    );
+  }
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }

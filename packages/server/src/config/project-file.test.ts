@@ -62,6 +62,7 @@ describe("a project's file", () => {
       crm: {
         url: "https://crm.example/mcp",
         headers: {},
+        identity: false,
         timeoutMs: 60_000,
         tools: { search: { ...policy, effect: "read" }, "delete.it": { ...policy, effect: "once" } },
       },
@@ -96,6 +97,10 @@ describe("a project's file", () => {
     ['{ mcpServers: { a__b: { url: "https://a.example" } } }', "mcpServers.a__b: expected a name like crm"],
     ['{ mcpServers: { crm: { url: "ftp://a.example" } } }', "mcpServers.crm.url: expected an http or https address"],
     ['{ mcpServers: { crm: { url: "https://me:pw@a.example" } } }', "mcpServers.crm.url: expected no user's name"],
+    [
+      '{ mcpServers: { crm: { url: "http://a.example", identity: true } } }',
+      "mcpServers.crm.identity: expected an https address",
+    ],
     ["{ mcpServers: { crm: {} } }", "mcpServers.crm.url: expected an http or https address"],
     ["{ mcpServers: { crm: 7 } }", "mcpServers.crm: "],
     ['{ mcpServers: { crm: { command: "" } } }', "mcpServers.crm.command: "],
@@ -143,4 +148,18 @@ test("problems of the environment and of the file are told at once", async () =>
   );
   expect(error.message).toMatch(/PORT is many/);
   expect(error.message).toMatch(/callboard\.config\.ts: htp: unknown field/);
+});
+
+test("an MCP server is told who calls only by a server that says where it is", async () => {
+  const servers =
+    'a: { url: "https://a.example", identity: true }, b: { url: "http://localhost:1/mcp", identity: true }';
+  const folder = await project(`export default { kind: "config", definition: { mcpServers: { ${servers} } } };`);
+  const env = {
+    CALLBOARD_PROJECT: folder,
+    DATABASE_URL: "postgresql://localhost/x",
+    CALLBOARD_SECRET_KEY: "k".repeat(43),
+  };
+  await expect(loadConfig(env, "serve")).rejects.toThrow(/CALLBOARD_PUBLIC_URL is missing: the MCP server a /);
+  const { file } = await loadConfig({ ...env, CALLBOARD_PUBLIC_URL: "https://callboard.example.com" }, "serve");
+  expect(Object.values(file.mcpServers)).toMatchObject([{ identity: true }, { identity: true }]);
 });

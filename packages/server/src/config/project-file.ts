@@ -53,6 +53,16 @@ const remote = z.strictObject({
     return username === "" && password === "";
   }, "expected no user's name in the address; send credentials in headers"),
   headers: headers.default({}),
+  /** Who calls is nobody's business on the way. */
+  identity: z.boolean().default(false),
+});
+const isPrivateWay = ({ url, identity }: { url: string; identity: boolean }): boolean => {
+  const { protocol, hostname } = new URL(url);
+  return !identity || protocol === "https:" || /^(localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);
+};
+const guarded = remote.refine(isPrivateWay, {
+  path: ["identity"],
+  message: "expected an https address: who calls is told to this server",
 });
 const local = z.strictObject({
   ...shared,
@@ -65,7 +75,7 @@ const local = z.strictObject({
 /** Told by its `command`, so that problems are told for what was meant. */
 const mcpServer = z.unknown().transform((value, context): z.output<typeof remote> | z.output<typeof local> => {
   const isLocal = typeof value === "object" && value !== null && "command" in value;
-  const result = isLocal ? local.safeParse(value) : remote.safeParse(value);
+  const result = isLocal ? local.safeParse(value) : guarded.safeParse(value);
   if (result.success) return result.data;
   for (const { message, path } of problemsOf(result.error)) context.addIssue({ code: "custom", message, path });
   return z.NEVER;

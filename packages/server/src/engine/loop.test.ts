@@ -169,7 +169,7 @@ describe("tools", () => {
     await world.work(claim, world.services(new ScriptedModel(calls(["look", {}]), says("Done.")), {}, { look }));
     const events = await world.eventsOf(claim);
     const { organizationId, userId } = world.runs.caller;
-    const caller = { organizationId, kind: "user", userId, email: "olga@example.com", groups: [] };
+    const caller = { organizationId, kind: "user", userId, serviceId: null, email: "olga@example.com", groups: [] };
     const callId = dataOf(events, "tool.call.started")[0]?.call_id;
     expect(seen).toEqual([caller, claim.key.threadId, claim.key.runId, callId]);
     expect(dataOf(events, "status.relayed")).toEqual([{ text: "half way", progress: 0.5 }]);

@@ -1,6 +1,6 @@
 /** What a tool gets beside its input: the caller, the thread's files, a guarded fetch, a way to show progress. */
 import type { ToolCaller, ToolContext, ToolFiles } from "@callboard/kit";
-import { type CallId, type File, fileName, mediaType, newId, toUuid } from "@callboard/protocol";
+import { type CallId, type File, fileName, mediaType, newId, type TokenId, toUuid } from "@callboard/protocol";
 import { documentsFor } from "../documents/index.ts";
 import type { Feed } from "../events/index.ts";
 import {
@@ -67,9 +67,10 @@ export function toolContext(
 }
 
 export function toolCaller({ key, row, standing }: ToolRun): ToolCaller {
-  const { kind, userId, email } = row.principal;
-  const { groups } = standing;
-  return Object.freeze({ organizationId: key.organizationId, kind, userId, email, groups: Object.freeze([...groups]) });
+  const { kind, userId, email, tokenId } = row.principal;
+  const serviceId = kind === "service" ? (tokenId as TokenId) : null;
+  const groups = Object.freeze([...standing.groups]);
+  return Object.freeze({ organizationId: key.organizationId, kind, userId, serviceId, email, groups });
 }
 
 function toolFiles(services: ToolServices, run: ToolRun, callId: CallId): ToolFiles {

@@ -20,6 +20,8 @@ export type ServerOptions = {
   api: Api | null;
   metrics: Metrics;
   log: Logger;
+  /** What checks this server's signatures. */
+  signing: object;
   /** The project's own routes, for the API's description. */
   endpoints: EndpointRegistry;
   /** Done before each request: looks for edited files. Null where nothing is edited. */
@@ -51,6 +53,14 @@ export function createServer(options: ServerOptions): HttpServer {
     if (document?.version !== version) document = { version, text: JSON.stringify(openApi(endpoints.list())) };
     return c.body(document.text, 200, { "content-type": "application/json", "access-control-allow-origin": "*" });
   });
+  const published = JSON.stringify(options.signing);
+  app.get(`${API_PREFIX}/jwks.json`, (c) =>
+    c.body(published, 200, {
+      "content-type": "application/jwk-set+json",
+      "cache-control": "public, max-age=300",
+      "access-control-allow-origin": "*",
+    }),
+  );
   app.get(`${API_PREFIX}/docs`, async (c) => {
     await endpoints.refresh();
     return c.html(docsPage(openApi(endpoints.list())), 200, { "content-security-policy": docsPolicy });

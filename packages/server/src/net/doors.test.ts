@@ -71,7 +71,10 @@ const doors: Record<string, (address: string) => Promise<string>> = {
     return result.outcome === "error" ? result.reason : "reached";
   },
   "an MCP server": async (address) => {
-    const file = { ...noProjectFile, mcpServers: { crm: { url: address, headers: {}, timeoutMs: 5000 } } };
+    const file = {
+      ...noProjectFile,
+      mcpServers: { crm: { url: address, headers: {}, identity: false, timeoutMs: 5000 } },
+    };
     const tools = await loadTools({ project: null, file, allowPrivateNetwork: false, log: recordingLog() });
     await tools.ready();
     await tools.stop();

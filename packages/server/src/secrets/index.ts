@@ -2,4 +2,5 @@
 export { secretColumn } from "./column.ts";
 export { type SealedSecret, SecretError, SecretKeys } from "./keys.ts";
 export { countUnknown, type Rotation, rotateSecrets, type SecretShelf, type StoredSecret } from "./rotate.ts";
+export { SigningKeys } from "./signing.ts";
 export { openText, openValue, sealText, sealValue } from "./value.ts";

@@ -7,7 +7,7 @@
  *     organization, does not open there.
  * S2: changing the server's key wraps data keys anew and never sees a text.
  */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from "node:crypto";
 
 const KEY_BYTES = 32;
 /** Source: NIST SP 800-38D, 5.2.1.1: 96 bits is the length GCM is made for. */
@@ -87,6 +87,15 @@ export class SecretKeys {
     const dataKey = openBox(this.#keyOf(sealed).bytes, sealed.data_key, wrapping(rowIdentity));
     const [key] = this.#keys;
     return { ...sealed, key_id: key.id, data_key: close(key.bytes, dataKey, wrapping(rowIdentity)) };
+  }
+
+  /**
+   * For each key, the one that seals first, 32 bytes of which nothing leads back to it.
+   *
+   * @param purpose gives other bytes for each text. Source: RFC 5869, 3.2
+   */
+  derive(purpose: string): Buffer[] {
+    return this.#keys.map(({ bytes }) => Buffer.from(hkdfSync("sha256", bytes, Buffer.alloc(0), purpose, KEY_BYTES)));
   }
 
   #keyOf(sealed: SealedSecret): Key {

@@ -6,6 +6,7 @@ import type { Logger } from "../log/index.ts";
 import { documentTools } from "./documents.ts";
 import { httpTools } from "./http.ts";
 import { type LoadedTool, loadedTool } from "./loaded.ts";
+import type { Assert } from "./mcp/index.ts";
 import { ProjectTools } from "./project.ts";
 import { fileTools } from "./thread-files.ts";
 import { workspaceTools } from "./workspace/index.ts";
@@ -95,6 +96,8 @@ export type ToolSettings = {
   reload?: boolean;
   allowPrivateNetwork: boolean;
   log: Logger;
+  /** Says for whom a call is, to MCP servers that are told. Default: such calls fail. */
+  assert?: Assert;
 };
 
 /**
@@ -115,7 +118,8 @@ export async function loadTools(settings: ToolSettings): Promise<ToolRegistry> {
   if (Object.keys(config.mcpServers).length === 0) return new ToolRegistry(tools, undefined, project);
   const taken = new Set([...tools, ...(project?.all() ?? [])].map(({ name }) => name));
   const { McpTools } = await import("./mcp/index.ts"); // nobody else pays for loading it
-  const source = new McpTools(config.mcpServers, { allowPrivate, log, taken });
+  const assert = settings.assert ?? (() => Promise.reject(new Error("nothing is signed here")));
+  const source = new McpTools(config.mcpServers, { allowPrivate, log, assert, taken });
   void source.ready(); // in the background: a server that is away does not keep this one from starting
   return new ToolRegistry(tools, source, project);
 }

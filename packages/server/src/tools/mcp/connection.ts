@@ -4,13 +4,15 @@
  * M1  Requests over HTTP go through the guarded fetch, and only to the origin that the operator wrote.
  * M2  Headers and environment of the operator are given to the transport and to nothing else; no error or log
  *     line holds them, or the body of an answer.
- * M3  Nothing of a caller is sent: no token, no name. The server sees the operator's own credentials.
+ * M3  Nothing of a caller is sent, and no token ever: the server sees the operator's own credentials. Only where the
+ *     operator says so, calls carry an assertion of whom they are for (`assertion.ts`).
  * M4  The server can ask nothing: no sampling, no elicitation, no roots.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { CallToolResult, Client, Tool, Transport } from "@modelcontextprotocol/client";
 import type { LocalMcp, RemoteMcp } from "../../config/index.ts";
 import { guardedFetch } from "../../net/index.ts";
+import { ASSERTION_HEADER } from "./assertion.ts";
 import { McpFailure, toFailure } from "./failure.ts";
 
 export type McpTarget = RemoteMcp | LocalMcp;
@@ -26,6 +28,8 @@ export type McpCall = {
   input: Record<string, unknown>;
   /** The same for every repetition of the call, also after a crash. */
   callId: string;
+  /** For whom the call is, in words of its own for each request; undefined where that is not told. */
+  assertion: (() => Promise<string>) | undefined;
 };
 
 /** In `_meta` of a call, for servers that want to do the same work once. Source: MCP, basic, `_meta`. */
@@ -86,25 +90,31 @@ export class McpConnection {
   }
 
   /** @throws McpFailure, or the signal's reason after the server was told that nobody waits any more */
-  async call({ tool, input, callId }: McpCall, signal: AbortSignal): Promise<CallToolResult> {
+  async call({ tool, input, callId, assertion }: McpCall, signal: AbortSignal): Promise<CallToolResult> {
     const timeout = this.#target.timeoutMs;
     const params = { name: tool.name, arguments: input, _meta: { [CALL_ID]: callId } };
     return this.#use(signal, (client) =>
-      this.#whole(signal, (held) =>
-        client.callTool(params, { ...held, timeout, maxTotalTimeout: timeout, toolDefinition: tool }),
+      this.#whole(
+        signal,
+        (held) => client.callTool(params, { ...held, timeout, maxTotalTimeout: timeout, toolDefinition: tool }),
+        assertion,
       ),
     );
   }
 
   /** The SDK goes on waiting when the stream of an answer breaks off; this does not. */
-  async #whole<T>(signal: AbortSignal, ask: (held: { signal: AbortSignal }) => Promise<T>): Promise<T> {
+  async #whole<T>(
+    signal: AbortSignal,
+    ask: (held: { signal: AbortSignal }) => Promise<T>,
+    assertion?: McpCall["assertion"],
+  ): Promise<T> {
     const broken = new AbortController();
     let answered = false;
     const onBroken = (error: unknown) => {
       if (!answered) broken.abort(error);
     };
     try {
-      return await asking.run(onBroken, () => ask({ signal: AbortSignal.any([signal, broken.signal]) }));
+      return await asking.run({ onBroken, assertion }, () => ask({ signal: AbortSignal.any([signal, broken.signal]) }));
     } catch (error) {
       throw broken.signal.aborted ? broken.signal.reason : error;
     } finally {
@@ -208,8 +218,8 @@ export class McpConnection {
   }
 }
 
-/** Whom to tell that the answer to the request under way broke off. */
-const asking = new AsyncLocalStorage<(error: unknown) => void>();
+/** Of the request under way: whom to tell that its answer broke off, and for whom it is. */
+const asking = new AsyncLocalStorage<{ onBroken: (error: unknown) => void; assertion: McpCall["assertion"] }>();
 
 /** Streams on which changes are told stay open; everything else has a time. */
 function mcpFetch({ url, timeoutMs }: RemoteMcp, allowPrivate: boolean): typeof fetch {
@@ -220,14 +230,20 @@ function mcpFetch({ url, timeoutMs }: RemoteMcp, allowPrivate: boolean): typeof 
   return async (input, init) => {
     const isStream = init?.method === "GET" || new Headers(init?.headers).get("mcp-method") === "subscriptions/listen";
     if (isStream) return following(input, init);
-    const response = await bounded(input, init);
-    const onBroken = asking.getStore();
+    const { onBroken, assertion } = asking.getStore() ?? {};
+    const response = await bounded(input, assertion === undefined ? init : await withAssertion(init, assertion));
     const isEvents = response.headers.get("content-type")?.startsWith("text/event-stream") === true;
     if (onBroken === undefined || response.body === null || !response.ok || !isEvents) return response;
     const { readable: body, writable } = new TransformStream<Uint8Array, Uint8Array>();
     response.body.pipeTo(writable).catch(onBroken);
     return new Response(body, response);
   };
+}
+
+async function withAssertion(init: RequestInit | undefined, assertion: () => Promise<string>): Promise<RequestInit> {
+  const headers = new Headers(init?.headers);
+  headers.set(ASSERTION_HEADER, await assertion());
+  return { ...init, headers };
 }
 
 /** HTTP's "there is no such session". */

@@ -15,7 +15,7 @@ const toolsOf = async (answer: (method: string) => unknown, timeoutMs = 5000) =>
 async function toolsAt(server: Listening, timeoutMs: number) {
   ends.push(server.stop);
   const log = recordingLog();
-  const crm = { url: server.url, headers: {}, timeoutMs };
+  const crm = { url: server.url, headers: {}, identity: false, timeoutMs };
   const file = { ...noProjectFile, mcpServers: { crm } };
   const tools = await loadTools({ project: null, file, allowPrivateNetwork: true, log });
   ends.push(() => tools.stop());

@@ -4,6 +4,8 @@ import type { LoadedTool, ToolSource } from "../registry.ts";
 import { serverOf } from "./names.ts";
 import { McpServer, type McpSettings } from "./server.ts";
 
+export type { Assert } from "./assertion.ts";
+
 export class McpTools implements ToolSource {
   readonly #servers: ReadonlyMap<string, McpServer>;
 

@@ -22,7 +22,7 @@ type Target = { headers?: Record<string, string>; tools?: Record<string, McpTool
 
 async function toolsAt(url: string, more: Target = {}, allowPrivateNetwork = true) {
   const log = recordingLog();
-  const crm = { url, headers: {}, timeoutMs: 60_000, ...more };
+  const crm = { url, headers: {}, identity: false, timeoutMs: 60_000, ...more };
   const tools = await loadTools({
     project: null,
     file: { ...noProjectFile, mcpServers: { crm } },

@@ -10,6 +10,7 @@ import type { Tool } from "@modelcontextprotocol/client";
 import type { McpToolRule } from "../../config/index.ts";
 import type { Logger } from "../../log/index.ts";
 import type { LoadedTool } from "../registry.ts";
+import { type Assert, callAssertion } from "./assertion.ts";
 import { McpConnection, type McpTarget } from "./connection.ts";
 import { McpFailure } from "./failure.ts";
 import { toolNames } from "./names.ts";
@@ -19,6 +20,8 @@ import { type ForeignSchema, foreignSchema, readable } from "./schema.ts";
 export type McpSettings = {
   allowPrivate: boolean;
   log: Logger;
+  /** Says for whom a call is, to servers that are told. */
+  assert: Assert;
   /** Names that are taken. */
   taken: ReadonlySet<string>;
   /** Milliseconds between two listings that nobody asked for. Default five minutes. */
@@ -171,6 +174,8 @@ export class McpServer {
   #load(name: string, tool: Tool, rule: McpToolRule): LoadedTool {
     const { shown, schema } = foreignSchema(tool.inputSchema);
     const answers = this.#answersOf(tool);
+    const { assert } = this.#settings;
+    const told = "url" in this.#target && this.#target.identity ? this.#target.url : undefined;
     // What else the listing said of it is not kept.
     const called = { name: tool.name, inputSchema: tool.inputSchema };
     const said = readable(tool.description ?? tool.title ?? "").slice(0, MAX_DESCRIPTION_CHARS);
@@ -183,8 +188,10 @@ export class McpServer {
       public: rule.public,
       // The connection's own limit comes first and says more.
       timeoutMs: this.#target.timeoutMs + 20_000,
-      run: async (input, { signal, callId }) => {
-        const call = { tool: called, input: input as Record<string, unknown>, callId };
+      run: async (input, context) => {
+        const { callId, signal } = context;
+        const assertion = told === undefined ? undefined : () => callAssertion(assert, told, tool.name, context);
+        const call = { tool: called, input: input as Record<string, unknown>, callId, assertion };
         const answer = await this.#connection.call(call, signal).catch((error: unknown) => {
           if (error instanceof McpFailure && error.isRefusal) this.#changed(REFUSED_GAP_MS);
           throw error;
