@@ -1,4 +1,5 @@
 /** One connection to an event stream, from its opening to its end. */
+import { orAbort } from "./abort.ts";
 import { unexpectedAnswer } from "./answer.ts";
 import { CallboardApiError, CallboardConnectionError } from "./errors.ts";
 import { createSseParser, type SseItem } from "./sse.ts";
@@ -54,14 +55,4 @@ export async function* readConnection(options: ConnectionOptions): AsyncGenerato
     signal?.removeEventListener("abort", stop);
     connection.abort();
   }
-}
-
-/** The work's outcome, or the signal's reason as soon as it is aborted, also when the work does not notice. */
-function orAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason);
-    if (signal.aborted) stop();
-    signal.addEventListener("abort", stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
-  });
 }

@@ -50,7 +50,7 @@ export function documentCalls({ call, open }: Transport) {
     upload: async (collection: string, file: Upload, options?: CreateOptions) =>
       call("documents.add", {
         params: { collection_id: collection },
-        rawBody: await toMultipart(file),
+        rawBody: await toMultipart(file, options?.signal),
         ...options,
       }),
 
@@ -70,7 +70,7 @@ export function documentCalls({ call, open }: Transport) {
 
     /** The same with a file. */
     replaceWith: async (documentId: string, file: Upload, options?: CreateOptions & IfRevision) =>
-      call("documents.replace", { rawBody: await toMultipart(file), ...byId(documentId, options) }),
+      call("documents.replace", { rawBody: await toMultipart(file, options?.signal), ...byId(documentId, options) }),
 
     delete: (documentId: string, options?: RequestOptions & IfRevision) =>
       call("documents.delete", byId(documentId, options)),

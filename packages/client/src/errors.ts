@@ -30,6 +30,7 @@ export class CallboardApiError extends Error {
   readonly code: ErrorCode | (string & {});
   /** Finds the request in the server's log; absent when the answer was not Callboard's. */
   readonly requestId: string | undefined;
+  /** What more there is to say; `fields` names each wrong field of a request by its path, like `input.text`. */
   readonly details: CallboardApiErrorDetails;
   /** The same request, sent again without a change, may succeed. */
   readonly retryable: boolean;

@@ -7,10 +7,18 @@ export function fileCalls({ call, open }: Transport) {
   return {
     /** Uploads a file before a thread exists; name its id in `files` when creating the thread. */
     uploadToAgent: async (agent: string, file: Upload, options?: CreateOptions) =>
-      call("files.uploadToAgent", { params: { agent_id: agent }, rawBody: await toMultipart(file), ...options }),
+      call("files.uploadToAgent", {
+        params: { agent_id: agent },
+        rawBody: await toMultipart(file, options?.signal),
+        ...options,
+      }),
 
     uploadToThread: async (threadId: string, file: Upload, options?: CreateOptions) =>
-      call("files.uploadToThread", { params: { thread_id: threadId }, rawBody: await toMultipart(file), ...options }),
+      call("files.uploadToThread", {
+        params: { thread_id: threadId },
+        rawBody: await toMultipart(file, options?.signal),
+        ...options,
+      }),
 
     /** Files of the thread, newest first. */
     list: (threadId: string, query?: QueryInput<"files.list">, options?: RequestOptions) =>

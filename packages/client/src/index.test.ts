@@ -50,6 +50,48 @@ describe("types", () => {
     expectTypeOf<In<Job, "failed" | "canceled">["error"]["status"]>().toEqualTypeOf<number>();
   });
 
+  test("of answers say all of them: nowhere any or unknown", () => {
+    type IsLoose<T> = unknown extends T ? true : false;
+    // To a depth, since Json holds itself. Functions are a Response's own.
+    type HasLoose<T, Depth extends 0[] = []> =
+      IsLoose<T> extends true
+        ? true
+        : Depth["length"] extends 8
+          ? false
+          : T extends (...args: never[]) => unknown
+            ? false
+            : T extends object
+              ? true extends { [K in keyof T]-?: HasLoose<T[K], [...Depth, 0]> }[keyof T]
+                ? true
+                : false
+              : false;
+    type Verbs = { [G in keyof CallboardClient]: { [V in keyof CallboardClient[G]]: Answers<CallboardClient[G][V]> } };
+    type Answers<V> = V extends (...args: never[]) => infer R
+      ? true extends HasLoose<R extends AsyncGenerator<infer E, void, undefined> ? E : Awaited<R>>
+        ? V
+        : never
+      : never;
+    type Loose = { [G in keyof Verbs]: Verbs[G][keyof Verbs[G]] }[keyof Verbs];
+    expectTypeOf<HasLoose<{ a: { b: unknown }[] }>>().toEqualTypeOf<true>();
+    // biome-ignore lint/suspicious/noExplicitAny: that is what is looked for
+    expectTypeOf<HasLoose<{ a: "x" | { b: any } }>>().toEqualTypeOf<true>();
+    // An endpoint's answer is what its caller or the generated helpers name.
+    expectTypeOf<Loose>().toEqualTypeOf<CallboardClient["endpoints"]["call"]>();
+  });
+
+  test("every verb takes a signal in its last argument", () => {
+    type Last<A extends readonly unknown[]> = Required<A> extends readonly [...unknown[], infer L] ? L : never;
+    type Deaf<V> = V extends (...args: infer A) => unknown ? (Last<A> extends { signal?: unknown } ? never : V) : V;
+    type Verbs = {
+      [G in keyof CallboardClient]: {
+        [V in keyof CallboardClient[G]]: Deaf<CallboardClient[G][V]>;
+      }[keyof CallboardClient[G]];
+    };
+    expectTypeOf<Deaf<(id: string, options?: { signal?: AbortSignal }) => void>>().toEqualTypeOf<never>();
+    expectTypeOf<Deaf<(id: string, body?: { a?: 1 }) => void>>().not.toEqualTypeOf<never>();
+    expectTypeOf<Verbs[keyof Verbs]>().toEqualTypeOf<never>();
+  });
+
   test("query values are numbers, booleans and arrays, and may be left out where the API allows it", () => {
     expectTypeOf<QueryInput<"threads.list">["limit"]>().toEqualTypeOf<number | undefined>();
     expectTypeOf<QueryInput<"threads.list">["archived"]>().toEqualTypeOf<boolean | undefined>();

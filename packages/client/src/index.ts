@@ -23,6 +23,7 @@ export type {
   EventData,
   EventList,
   EventType,
+  FieldProblem,
   File,
   Group,
   Invitation,

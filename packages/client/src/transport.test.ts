@@ -129,3 +129,30 @@ test("an aborted signal ends the pause between two tries with its reason", async
   await expect(call).rejects.toThrow("enough");
   expect(server.seen).toHaveLength(1);
 });
+
+describe("a signal", () => {
+  const reason = new Error("enough");
+
+  test("that is aborted already sends nothing", async () => {
+    const server = await scriptedServer((_, response) => sendJson(response, 200, {}));
+    const asked = createClient({ baseUrl: server.url }).me.get({ signal: AbortSignal.abort(reason) });
+    await expect(asked).rejects.toBe(reason);
+    expect(server.seen).toEqual([]);
+  });
+
+  test("ends a request that has no answer yet, with its reason", async () => {
+    const stop = new AbortController();
+    const server = await scriptedServer(() => stop.abort(reason));
+    await expect(createClient({ baseUrl: server.url }).me.get({ signal: stop.signal })).rejects.toBe(reason);
+    expect(server.seen).toHaveLength(1);
+  });
+
+  test("ends an answer in its middle, with its reason", async () => {
+    const stop = new AbortController();
+    const server = await scriptedServer((_, response) => {
+      response.writeHead(200, { "content-type": "application/json" }).write('{"kind":', () => stop.abort(reason));
+    });
+    await expect(createClient({ baseUrl: server.url }).me.get({ signal: stop.signal })).rejects.toBe(reason);
+    expect(server.seen).toHaveLength(1);
+  });
+});

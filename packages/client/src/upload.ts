@@ -5,6 +5,7 @@
  * boundary each time) and because FormData cannot hold a stream.
  * Source: RFC 7578; escapes in the name: HTML standard, "multipart/form-data encoding algorithm".
  */
+import { orAbort } from "./abort.ts";
 import type { RawBody } from "./transport.ts";
 
 export type Upload = {
@@ -20,16 +21,22 @@ export type Upload = {
   mediaType?: string | undefined;
 };
 
-export async function toMultipart(upload: Upload): Promise<RawBody> {
+/** @param signal ends the collecting of a stream, where that is needed */
+export async function toMultipart(upload: Upload, signal?: AbortSignal): Promise<RawBody> {
   const boundary = `callboard-${Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("")}`;
   const head = `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="${escapeName(upload.name)}"\r\nContent-Type: ${mediaTypeOf(upload)}\r\n\r\n`;
   const tail = `\r\n--${boundary}--\r\n`;
   const contentType = `multipart/form-data; boundary=${boundary}`;
   const { content } = upload;
   if (content instanceof ReadableStream && canSendStreams()) return { body: around(head, content, tail), contentType };
-  const part = content instanceof ReadableStream ? await new Response(content).blob() : content;
+  const part = content instanceof ReadableStream ? await collected(content, signal) : content;
   // A Blob copies the bytes, so memory shared between threads is fine here although the DOM types refuse it.
   return { body: new Blob([head, part as BlobPart, tail]), contentType };
+}
+
+function collected(content: ReadableStream<Uint8Array>, signal: AbortSignal | undefined): Promise<Blob> {
+  const whole = new Response(content).blob();
+  return signal === undefined ? whole : orAbort(whole, signal);
 }
 
 function around(head: string, content: ReadableStream<Uint8Array>, tail: string): ReadableStream<Uint8Array> {
