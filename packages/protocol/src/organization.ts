@@ -126,8 +126,8 @@ export const createToken = z.strictObject({
   may_attribute: z.boolean().optional(),
   /** Requests a minute; absent and null take the server's default. */
   requests_per_minute: limit.nullable().optional(),
-  /** Days until it expires; null for never. */
-  expires_in_days: z.number().int().min(1).max(3650).nullable().default(90),
+  /** Days until it expires; null for never. Absent: 90, or the time that the token which makes it has left. */
+  expires_in_days: z.number().int().min(1).max(3650).nullable().optional().meta({ default: 90 }),
 });
 export type CreateToken = z.output<typeof createToken>;
 

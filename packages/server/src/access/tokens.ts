@@ -35,6 +35,8 @@ import { newSecret, secretDigest, shownPrefix, type TokenKind } from "./secret.t
 import { invalidRequest, requireStorable } from "./storable.ts";
 
 const DAY_MS = 86_400_000;
+/** Of a token for which no time was asked. */
+const USUAL_DAYS = 90;
 /** What a token may do when its maker names no scopes. */
 export const defaultScopes: Record<TokenKind, readonly Scope[]> = {
   personal: allScopes.filter((scope) => scope !== "runs:raw"),
@@ -232,7 +234,7 @@ export async function createToken(
       mayAttribute: body.may_attribute ?? false,
       requestsPerMinute: body.requests_per_minute ?? null,
       createdBy: caller.userId,
-      expiresAtMs: body.expires_in_days === null ? null : nowMs + body.expires_in_days * DAY_MS,
+      expiresAtMs: decideEnd(caller, body, nowMs),
     },
     { caller },
     requestId,
@@ -253,6 +255,22 @@ function decideScopes(caller: Caller, body: CreateToken): Scope[] {
   refuseBeyond(caller, body.scopes);
   return [...new Set(body.scopes)];
 }
+
+/** What was asked for, or the usual time as far as the maker has it: a token makes none that outlives it. */
+function decideEnd(caller: Caller, { expires_in_days: days }: CreateToken, nowMs: number): number | null {
+  const asked = days === null ? null : nowMs + (days ?? USUAL_DAYS) * DAY_MS;
+  // A person who has signed in proves who he is again and again; a token is as good as whoever holds it.
+  const end = caller.session === undefined ? caller.expiresAtMs : null;
+  if (end === null || (asked !== null && asked <= end)) return asked;
+  if (days === undefined) return end;
+  throw outlives(end);
+}
+
+const outlives = (end: number) =>
+  new CallboardError(
+    "forbidden",
+    `a token gives no more time than it has: this one ends at ${new Date(end).toISOString()}; sign in to make one that outlives it`,
+  );
 
 function refuseBeyond(caller: Caller, scopes: readonly Scope[]): void {
   const beyond = scopes.filter((scope) => !caller.scopes.has(scope));
@@ -381,6 +399,7 @@ export async function rotateToken(
   refuseBeyond(caller, token.scopes);
   const secret = newSecret(token.kind);
   const days = body.expires_in_days;
+  if (days !== undefined) refuseLonger(caller, token, days);
   await tx.run(rotate, [
     ...key,
     secretDigest(secret),
@@ -392,6 +411,15 @@ export async function rotateToken(
   const details = { overlap_seconds: body.overlap_seconds };
   await audit(tx, { actor: { caller }, action: "token.rotate", target: token.id, outcome: "done", details, requestId });
   return { token: await read(tx, key), secret };
+}
+
+/** A token renews others, and itself, for no longer than they were given or than it has itself. @throws forbidden */
+function refuseLonger(caller: Caller, token: Token, days: number | null): void {
+  const end = caller.session === undefined ? caller.expiresAtMs : null;
+  if (end === null || token.expires_at === null) return;
+  const givenMs = Date.parse(token.expires_at) - Date.parse(token.rotated_at ?? token.created_at);
+  const longest = Math.max(end, Date.now() + givenMs);
+  if (days === null || Date.now() + days * DAY_MS > longest) throw outlives(end);
 }
 
 const known = statement("tokens.known", "select 1 as yes from tokens where organization_id = $1 and id = $2");

@@ -29,6 +29,35 @@ const make = async (client: HttpClient, body: object): Promise<{ token: Token; s
 };
 const days = (token: Token) => (Date.parse(token.expires_at ?? "") - Date.now()) / 86_400_000;
 
+describe("a token made with a token", () => {
+  test("lives no longer than that one, unless a person has signed in or it has no end", async () => {
+    const admin = server.client();
+    expect(days((await make(admin, {})).token)).toBeCloseTo(90, 1);
+    expect((await make(admin, { expires_in_days: null })).token.expires_at).toBeNull();
+    const short = await make(admin, { scopes: ["tokens:write", "threads:read"], expires_in_days: 5 });
+    const client = server.client(short.secret);
+    expect((await make(client, {})).token.expires_at).toBe(short.token.expires_at);
+    expect(days((await make(client, { expires_in_days: 3 })).token)).toBeCloseTo(3, 1);
+    for (const expires_in_days of [null, 6, 90]) {
+      expect(codeOf(await client.post("/tokens", { label: "longer", expires_in_days }))).toBe("forbidden");
+    }
+  });
+
+  test("is renewed by it for no longer than it was given", async () => {
+    const admin = server.client();
+    const short = await make(admin, { scopes: ["tokens:write"], expires_in_days: 5 });
+    const client = server.client(short.secret);
+    const { token } = await make(client, { expires_in_days: 2 });
+    const rotate = (id: string, expires_in_days?: number | null) =>
+      client.post(`/tokens/${id}/rotate`, { expires_in_days });
+    for (const asked of [null, 6]) expect(codeOf(await rotate(token.id, asked))).toBe("forbidden");
+    expect(days((await rotate(token.id, 4)).body.token)).toBeCloseTo(4, 1);
+    expect(codeOf(await rotate(short.token.id, 9))).toBe("forbidden");
+    const renewed = await rotate(short.token.id);
+    expect([renewed.status, days(renewed.body.token)]).toEqual([200, expect.closeTo(5, 1)]);
+  });
+});
+
 describe("a rotated token", () => {
   test("is the same token with another secret, and the old one ends at once", async () => {
     const { token: secret } = await server.person("member");
