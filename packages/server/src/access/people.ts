@@ -2,7 +2,8 @@
  * Organizations and their members.
  *
  * P1: an organization keeps at least one active owner; changes hold its row's lock while they count.
- * P2: a removed member's tokens and invitations end for good: coming back does not revive them.
+ * P2: a removed member's tokens and invitations end for good, and the agents he owned are another one's: coming back
+ *     revives nothing.
  * P3: a member's name is the organization's own word for the person, who may be known elsewhere by another one.
  */
 import {
@@ -160,6 +161,15 @@ const removeInvitations = statement(
   "members.remove-invitations",
   "delete from agent_access where organization_id = $1 and subject_kind = 'user' and subject_id = $2",
 );
+// To whoever removes the owner; to the organization's first owner where that is the same person.
+const passAgents = statement(
+  "members.pass-agents",
+  `update agents set owner_id = case when $3::uuid <> $2 then $3::uuid else (
+            select user_id from memberships
+             where organization_id = $1 and role = 'owner' and not suspended and user_id <> $2
+             order by created_at, user_id limit 1) end
+    where organization_id = $1 and owner_id = $2`,
+);
 const remove = statement("members.delete", "delete from memberships where organization_id = $1 and user_id = $2");
 const personById = statement(
   "members.person",
@@ -293,13 +303,14 @@ export async function removeMember(
   const key = [toUuid(organizationId), toUuid(member.user_id)];
   await tx.run(revokeTokens, key);
   await tx.run(removeInvitations, key);
+  const agents = await tx.run(passAgents, [...key, toUuid(caller.userId as UserId)]); // only people manage members
   await tx.run(remove, key);
   await audit(tx, {
     actor: { caller },
     action: "member.remove",
     target: member.user_id,
     outcome: "done",
-    details: { role: member.role },
+    details: { role: member.role, agents_passed_on: agents },
     requestId,
   });
 }

@@ -44,9 +44,9 @@ export class Refusals {
     this.#timer.unref();
   }
 
-  /** Notes a 403, once however often it passes by on its way to the caller; any other error is none. */
+  /** Notes who may not do that, once however often it passes by on its way to the caller; any other error is none. */
   async forbidden(error: unknown, refusal: Omit<Refusal, "code">): Promise<void> {
-    if (!(error instanceof CallboardError) || error.status !== 403 || this.#noted.has(error)) return;
+    if (!(error instanceof CallboardError) || !isForbidden(error) || this.#noted.has(error)) return;
     this.#noted.add(error);
     await this.note({ ...refusal, code: error.code });
   }
@@ -106,6 +106,9 @@ export class Refusals {
     }).catch(this.#options.onError);
   }
 }
+
+/** Speaking for somebody without the right is a refusal too, although the request names it like a wrong field. */
+const isForbidden = ({ status, code }: CallboardError): boolean => status === 403 || code === "attribution_not_allowed";
 
 /** From a path, perhaps anything: only what looks like an id or a slug is worth keeping. */
 export const toTarget = (asked: string | undefined): string | null =>

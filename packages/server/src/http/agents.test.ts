@@ -444,6 +444,28 @@ describe("the directory of callable agents", () => {
     expect(await codeOf(forCall(secret, "triage"))).toBe("forbidden");
   });
 
+  test("passes to who removes its owner, or to the first owner of the organization, and does not come back", async () => {
+    const { ownerSecret, organizationId, create, person } = await setUp();
+    const owner = (await call(ownerSecret, "me.get")).user?.user_id as never;
+    const ownerOf = async (slug: string) => (await call(ownerSecret, "agents.get", params(slug))).owner_id;
+    const [first, second] = [await person("admin"), await person("admin")];
+    for (const { userId, slug } of [
+      { userId: first.userId, slug: "firsts" },
+      { userId: second.userId, slug: "seconds" },
+    ]) {
+      await create(slug, {}, { access_mode: "invited" });
+      await call(ownerSecret, "agents.update", { ...params(slug), body: { owner_id: userId } });
+    }
+    await call(ownerSecret, "members.remove", { params: { user_id: first.userId } });
+    expect(await ownerOf("firsts")).toBe(owner);
+    const address = (await call(second.secret, "me.get")).user?.email;
+    await call(second.secret, "members.remove", { params: { user_id: second.userId } });
+    expect(await ownerOf("seconds")).toBe(owner);
+    await call(ownerSecret, "members.add", { body: { email: address, name: "Back" } });
+    const back = await world.secretOf({ organizationId }, second.userId);
+    expect(await codeOf(call(back, "agents.get", params("seconds")))).toBe("forbidden");
+  });
+
   test("tells a caller who is out of date the epoch of now", async () => {
     const { ownerSecret, create, publish } = await setUp();
     await create("triage");

@@ -141,6 +141,32 @@ describe("a refusal", () => {
   });
 });
 
+describe("what speaks for somebody else without the right", () => {
+  test("is in the log: a service that attributes, a person that does", async () => {
+    const { id } = (await server.client().get("/agents?limit=1")).body.data[0];
+    const service = server.client(await server.service({ agent_ids: [id] }));
+    const person = await server.person("member");
+    const body = { attributed_user_id: person.userId };
+    for (const client of [service, server.client(person.token)]) {
+      expect((await client.post(`/agents/${id}/threads`, body)).status).toBe(422);
+      const { user, token_id } = (await client.get("/me")).body;
+      const data = await entries(`&actor_id=${user?.user_id ?? token_id}`);
+      expect(data).toMatchObject([{ action: "agent.call", target: id, details: { code: "attribution_not_allowed" } }]);
+    }
+  });
+
+  test("is in the log: a page elsewhere that sends a session's cookie along", async () => {
+    const { token } = (await server.client().post("/invitations", { email: `${newId("user")}@example.com` })).body;
+    const browser = new Browser(server.baseUrl);
+    const password = "nine lives of a cat";
+    const { user } = (await browser.post("/invitations/accept", { token, password })).body;
+    const headers = { "sec-fetch-site": "cross-site" };
+    expect((await browser.post("/agents", { slug: "forged", draft: { name: "F" } }, { headers })).status).toBe(403);
+    const data = await entries(`&actor_id=${user.user_id}&outcome=refused`);
+    expect(data).toMatchObject([{ action: "agent.create", details: { code: "csrf_refused" } }]);
+  });
+});
+
 describe("a token that has ended", () => {
   const used = async (token: string, userId: string) => {
     expect((await server.client(token).get("/me")).status).toBe(401);

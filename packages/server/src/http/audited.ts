@@ -6,6 +6,7 @@
  */
 import type { AuditAction, RequestId, RouteName } from "@callboard/protocol";
 import { type Caller, type Refusals, RefusedToken, toTarget } from "../access/index.ts";
+import { RefusedProof } from "./caller.ts";
 
 export type Audited = { readonly refused: AuditAction | null; readonly done: readonly AuditAction[] };
 
@@ -155,7 +156,8 @@ type Asked = {
 
 /** Puts a refused request into the audit log, when its error is of that kind. */
 export async function auditRefusal(refusals: Refusals, error: unknown, asked: Asked): Promise<void> {
-  const { caller, action, target, requestId } = asked;
+  const { action, target, requestId } = asked;
+  const caller = error instanceof RefusedProof ? error.caller : asked.caller;
   if (error instanceof RefusedToken) {
     const { organizationId, kind, userId, tokenId, reason } = error.token;
     await refusals.note({

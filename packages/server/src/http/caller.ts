@@ -1,9 +1,20 @@
 /** Who sends a request: a token in `Authorization`, else the session of the browser's cookie. */
 import type { IncomingMessage } from "node:http";
+import { CallboardError } from "@callboard/protocol";
 import type { Authenticator, Caller } from "../access/index.ts";
 import type { Site } from "./site.ts";
 
 export type CallerDeps = { readonly authenticator: Authenticator; readonly site: Site };
+
+/** `csrf_refused` for a session that the server knows: for the audit log. */
+export class RefusedProof extends CallboardError {
+  readonly caller: Caller;
+
+  constructor(caller: Caller, { message, cause }: CallboardError) {
+    super("csrf_refused", message, {}, { cause });
+    this.caller = caller;
+  }
+}
 
 /** Nothing that was read of a caller is used for longer. */
 const MAX_AGE_MS = 1000;
@@ -32,6 +43,10 @@ export async function findCaller({ authenticator, site }: CallerDeps, incoming: 
   const session = authorization === undefined ? site.sessionOf(incoming) : undefined;
   if (session === undefined) return authenticator.authenticate(authorization);
   const caller = await authenticator.authenticateSession(session);
-  site.requireProof(incoming, session);
+  try {
+    site.requireProof(incoming, session);
+  } catch (error) {
+    throw error instanceof CallboardError ? new RefusedProof(caller, error) : error;
+  }
   return caller;
 }
