@@ -5,6 +5,13 @@ import { type Budget, type BudgetSubject, fromUuid, type UserId } from "@callboa
 export type Amount = { readonly micros: number; readonly tokens: number };
 export const NOTHING: Amount = { micros: 0, tokens: 0 };
 
+/** What a model call may use, reckoned before it is made. */
+export type Estimate = {
+  readonly atMost: Amount;
+  /** Its input alone: what counts when nobody is left to say what came of it. */
+  readonly input: Amount;
+};
+
 /** A run as far as budgets go; ids are the database's. */
 export type BudgetRun = {
   readonly organization: string;

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createRunsWorld, type RunsWorld } from "../runs/fixture.ts";
 import { statement } from "../storage/index.ts";
-import type { Amount, BudgetRun } from "./budget.ts";
+import type { Amount, BudgetRun, Estimate } from "./budget.ts";
 import { BudgetExceeded, BudgetLedger, type Hold, sweepReservations } from "./ledger.ts";
 import { insertBudget, permitBeyond } from "./store.ts";
 
@@ -54,8 +54,12 @@ async function budget(kind: "organization" | "each_user", limits: Limits, period
   });
   return id;
 }
+const estimate = (atMost: Amount): Estimate => ({
+  atMost,
+  input: { micros: Math.floor(atMost.micros / 10), tokens: 0 },
+});
 const hold = (run: BudgetRun, amount: Amount, step = 0, process = 0) =>
-  (ledgers[process] as BudgetLedger).hold(organization(), run, step, () => amount);
+  (ledgers[process] as BudgetLedger).hold(organization(), run, step, () => [estimate(amount)]);
 const held = async (work: Promise<Hold | undefined>): Promise<Hold | "exceeded" | undefined> =>
   work.catch((error) => {
     if (error instanceof BudgetExceeded) return "exceeded" as const;
@@ -107,6 +111,19 @@ describe("room for a model call", () => {
     expect(await held(hold(someRun(), { micros: 5, tokens: 10 }))).toBeTypeOf("object");
   });
 
+  test("is given for a lesser way to make the call, where there is none for the best", async () => {
+    await budget("organization", { micros: 100 });
+    const ways = () => [estimate({ micros: 70, tokens: 0 }), estimate({ micros: 20, tokens: 0 })] as const;
+    const ask = () => held((ledgers[0] as BudgetLedger).hold(organization(), someRun(), 0, ways));
+    const [first, second, third] = [await ask(), await ask(), await ask()];
+    expect([first, second, third].map((one) => (typeof one === "object" ? one.index : one))).toEqual([
+      0,
+      1,
+      "exceeded",
+    ]);
+    expect(await counted()).toEqual([[0, 90, 0, 0]]);
+  });
+
   test("is never given twice, by however many processes at once", async () => {
     await budget("organization", { micros: 100 });
     await budget("organization", { tokens: 1_000_000 }, "month");
@@ -132,7 +149,7 @@ describe("room for a model call", () => {
 });
 
 describe("what a crash left behind", () => {
-  test("is given back when the step was never written, and settled with its cost when it was", async () => {
+  test("counts its input when the step was never written, and what that cost when it was", async () => {
     await budget("organization", { micros: 1000 });
     await world.start();
     const claim = world.host.last();
@@ -157,7 +174,7 @@ describe("what a crash left behind", () => {
     };
     await world.commits.commit(key, claim.fence, { events: [], steps: [step] });
     await ledgers[1]?.recover(organization(), run);
-    expect(await counted()).toEqual([[9, 0, 12, 0]]);
+    expect(await counted()).toEqual([[9 + 20, 0, 12, 0]]);
   });
 
   test("by runs that have ended is swept, and what runs under way hold is left alone", async () => {
@@ -169,7 +186,7 @@ describe("what a crash left behind", () => {
     const age = statement("test.age", "update budget_reservations set created_at = created_at - interval '2 minutes'");
     await world.database.run(age);
     expect(await sweepReservations(world.database)).toBe(1);
-    expect(await counted()).toEqual([[0, 300, 0, 1]]);
+    expect(await counted()).toEqual([[10, 300, 0, 1]]);
   });
 });
 
@@ -196,5 +213,41 @@ test("whatever is held, settled and lost, a counter says what a model of it says
       },
     ),
     { numRuns: 25 },
+  );
+});
+
+test("however calls of many children interleave, a limit is exceeded by no more than calls used beyond their estimates", async () => {
+  const call = fc.record({ ask: fc.integer({ min: 1, max: 20 }), beyond: fc.oneof(fc.constant(0), fc.nat(8)) });
+  const children = fc.array(fc.array(call, { minLength: 1, maxLength: 4 }), { minLength: 2, maxLength: 6 });
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 10, max: 80 }), children, async (limit, family) => {
+      await world.database.run(clear);
+      ledgers = [newLedger(), newLedger()];
+      await budget("organization", { micros: limit });
+      let [error, admitted, isOver] = [0, 0, false];
+      const child = async (calls: (typeof family)[number], process: number): Promise<void> => {
+        const run = someRun();
+        for (const [step, { ask, beyond }] of calls.entries()) {
+          const got = await held(hold(run, { micros: ask, tokens: 0 }, step, process));
+          if (typeof got !== "object") return; // this child has failed
+          error += beyond;
+          await got.settle({ micros: ask + beyond, tokens: 0 });
+          admitted += ask + beyond;
+        }
+      };
+      const watch = async (): Promise<void> => {
+        while (!isOver) {
+          const [used = 0, reserved = 0] = (await counted())[0] ?? [];
+          expect(used + reserved).toBeLessThanOrEqual(limit + error);
+        }
+      };
+      const watching = watch();
+      await Promise.all(family.map((calls, i) => child(calls, i % 2)));
+      isOver = true;
+      await watching;
+      expect((await counted())[0] ?? [0, 0, 0, 0]).toEqual([admitted, 0, 0, 0]);
+      expect(admitted).toBeLessThanOrEqual(limit + error);
+    }),
+    { numRuns: 20 },
   );
 });

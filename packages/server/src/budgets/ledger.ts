@@ -5,15 +5,23 @@
  *
  * B1  used + reserved never goes above a limit by a new reservation, also between processes: the counter's row is
  *     locked while it is looked at.
- * B2  A reservation ends once. One that a crash left behind is settled with what its step says it cost, or with
- *     nothing when the step was never written.
+ * B2  A reservation ends once. One that a crash left behind is settled with what its step says it cost; when the step
+ *     was never written, with what the call's input was reckoned at.
  * B3  An organization without budgets pays nothing: that there are none is remembered for its access epoch.
  */
 import { type OrganizationId, toUuid } from "@callboard/protocol";
 import { type AccessWakes, EpochCache } from "../access/index.ts";
 import { findRunByUuid, stepUsage } from "../runs/index.ts";
 import { type Database, isConflictError, type Sql } from "../storage/index.ts";
-import { type Amount, type BudgetRow, type BudgetRun, counterOf, exceeded, NOTHING, periodStart } from "./budget.ts";
+import {
+  type Amount,
+  type BudgetRow,
+  type BudgetRun,
+  counterOf,
+  type Estimate,
+  exceeded,
+  periodStart,
+} from "./budget.ts";
 import {
   type Counter,
   oldReservations,
@@ -40,6 +48,8 @@ export class BudgetExceeded extends Error {
 
 /** Room that is kept for one model call. */
 export type Hold = {
+  /** Which of the estimates it was kept for. */
+  readonly index: number;
   /** Call it once the cost is known; nothing for a call that failed. Never rejects. */
   settle(used: Amount): Promise<void>;
 };
@@ -67,7 +77,8 @@ export class BudgetLedger {
   /**
    * Keeps room for a model call in every budget that counts it, or in none.
    *
-   * @param estimate what the call may use at most; asked only when a budget counts it
+   * @param estimates of the call as it would best be made, and of lesser ways to make it, for which room is looked for
+   *   in their order; asked only when a budget counts it
    * @returns undefined when no budget does
    * @throws BudgetExceeded
    */
@@ -75,22 +86,37 @@ export class BudgetLedger {
     organizationId: OrganizationId,
     run: BudgetRun,
     step: number,
-    estimate: () => Amount,
+    estimates: () => readonly [Estimate, ...Estimate[]],
   ): Promise<Hold | undefined> {
     const read = () => readBudgets(this.#database, toUuid(organizationId));
     const { value: budgets } = await this.#budgets.get(organizationId, "budgets", read);
     if (budgets.length === 0) return undefined;
     const counters = this.#countersOf(budgets, run);
     if (counters.length === 0) return undefined;
-    const amount = estimate();
-    await again(() =>
+    const settle: Hold["settle"] = (used) =>
+      again(() => settleStep(this.#database, run, step, used)).catch(this.#onError);
+    let refusal: unknown;
+    for (const [index, estimate] of estimates().entries()) {
+      try {
+        await this.#keep(run, step, counters, estimate);
+        return { index, settle };
+      } catch (error) {
+        if (!(error instanceof BudgetExceeded)) throw error;
+        refusal = error;
+      }
+    }
+    throw refusal;
+  }
+
+  #keep(run: BudgetRun, step: number, counters: readonly Counter[], estimate: Estimate): Promise<void> {
+    return again(() =>
       this.#database.transaction(async (tx) => {
         for (const counter of counters) {
-          if (!(await reserveFrom(tx, run, step, counter, amount))) throw new BudgetExceeded(counter, amount);
+          if (!(await reserveFrom(tx, run, step, counter, estimate)))
+            throw new BudgetExceeded(counter, estimate.atMost);
         }
       }),
     );
-    return { settle: (used) => again(() => settleStep(this.#database, run, step, used)).catch(this.#onError) };
   }
 
   /** Somebody allowed the run, or all runs of its thread, to go beyond a budget for the rest of its period. */
@@ -125,7 +151,7 @@ export class BudgetLedger {
 async function settleFromStep(sql: Sql, open: { organization: string; run: string; step: number }): Promise<void> {
   const usage = await stepUsage(sql, open.organization, open.run, open.step);
   const used =
-    usage === undefined ? NOTHING : { micros: usage.cost_micros, tokens: usage.input_tokens + usage.output_tokens };
+    usage === undefined ? null : { micros: usage.cost_micros, tokens: usage.input_tokens + usage.output_tokens };
   await settleStep(sql, open, open.step, used);
 }
 

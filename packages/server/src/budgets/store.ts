@@ -1,6 +1,6 @@
 /** SQL of budgets, their counters and reservations. */
 import { type Sql, statement, type Transaction } from "../storage/index.ts";
-import type { Amount, BudgetRow, BudgetRun } from "./budget.ts";
+import type { Amount, BudgetRow, BudgetRun, Estimate } from "./budget.ts";
 
 const columns = "b.id, b.subject_kind, b.subject_id, b.period, b.limit_micros, b.limit_tokens, b.action, b.created_at";
 
@@ -89,8 +89,9 @@ const reserve = statement(
 );
 const hold = statement(
   "budgets.hold",
-  `insert into budget_reservations (organization_id, run_id, step, budget_id, subject_id, period_start, micros, tokens)
-   values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+  `insert into budget_reservations (organization_id, run_id, step, budget_id, subject_id, period_start, micros, tokens,
+     input_micros, input_tokens)
+   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 );
 const permitted = statement(
   "budgets.permitted",
@@ -104,14 +105,15 @@ export async function reserveFrom(
   { organization, run, thread }: BudgetRun,
   step: number,
   { budget, subject, start }: Counter,
-  { micros, tokens }: Amount,
+  { atMost: { micros, tokens }, input }: Estimate,
 ): Promise<boolean> {
   const key = [organization, budget.id, subject, start, micros, tokens];
   if ((await tx.run(reserve, [...key, budget.limit_micros, budget.limit_tokens])) === 0) {
     if ((await tx.row(permitted, [organization, budget.id, start, run, thread])) === undefined) return false;
     await tx.run(reserve, [...key, null, null]);
   }
-  await tx.run(hold, [organization, run, step, budget.id, subject, start, micros, tokens]);
+  const kept = [micros, tokens, input.micros, input.tokens];
+  await tx.run(hold, [organization, run, step, budget.id, subject, start, ...kept]);
   return true;
 }
 
@@ -119,22 +121,27 @@ const settle = statement(
   "budgets.settle",
   `with gone as (
      delete from budget_reservations where organization_id = $1 and run_id = $2 and step = $3
-     returning budget_id, subject_id, period_start, micros, tokens)
+     returning budget_id, subject_id, period_start, micros, tokens, input_micros, input_tokens)
    update budget_counters c
       set reserved_micros = c.reserved_micros - g.micros, reserved_tokens = c.reserved_tokens - g.tokens,
-          used_micros = c.used_micros + $4, used_tokens = c.used_tokens + $5
+          used_micros = c.used_micros + coalesce($4, g.input_micros),
+          used_tokens = c.used_tokens + coalesce($5, g.input_tokens)
      from gone g
     where c.organization_id = $1 and c.budget_id = g.budget_id and c.subject_id = g.subject_id
       and c.period_start = g.period_start`,
 );
-/** What was reserved for a model call becomes what it used. Once: repeating it changes nothing. */
+/**
+ * What was reserved for a model call becomes what it used. Once: repeating it changes nothing.
+ *
+ * @param used null when nobody knows: then it is what its input was reckoned at
+ */
 export async function settleStep(
   sql: Sql,
   { organization, run }: Pick<BudgetRun, "organization" | "run">,
   step: number,
-  used: Amount,
+  used: Amount | null,
 ): Promise<void> {
-  await sql.run(settle, [organization, run, step, used.micros, used.tokens]);
+  await sql.run(settle, [organization, run, step, used?.micros ?? null, used?.tokens ?? null]);
 }
 
 const open = statement(

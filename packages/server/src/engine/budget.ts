@@ -12,7 +12,7 @@ import type { ModelRequest, ModelTarget, ModelUsage } from "../models/index.ts";
 import { type Claim, type NewPermission, type PermissionRow, permissionsOf } from "../runs/index.ts";
 import type { Database } from "../storage/index.ts";
 import { argumentsHash } from "../tools/index.ts";
-import { atMost } from "./estimate.ts";
+import { atMost, type Counted } from "./estimate.ts";
 import { RunFailure, RunPause } from "./stop.ts";
 
 /** Stands where a tool's name is: no tool is called like this. */
@@ -28,8 +28,12 @@ export type BudgetHost = {
 /** What of the agent's configuration counts here. */
 type Config = { readonly name: string; readonly limits: { readonly permission_timeout_ms: number } };
 
+/** `maxOutputTokens` bounds the call to what room there was. */
+export type Room = { readonly hold?: Hold; readonly maxOutputTokens?: number };
+
 /**
- * @returns undefined when no budget counts the run
+ * @param counted what the provider counted for the call before
+ * @returns nothing when no budget counts the run
  * @throws RunFailure budget_exceeded; RunPause when somebody has to be asked first
  */
 export async function holdRoom(
@@ -39,12 +43,16 @@ export async function holdRoom(
   step: number,
   targets: readonly ModelTarget[],
   request: Omit<ModelRequest, "modelId">,
-): Promise<Hold | undefined> {
+  counted: Counted | undefined,
+): Promise<Room> {
   const run = toBudgetRun(claim);
-  const hold = () => host.budgets.hold(claim.key.organizationId, run, step, () => atMost(targets, request, host.cost));
+  const ways = once(() => atMost(targets, request, host.cost, counted));
   for (let asked = 0; ; asked++) {
     try {
-      return await hold();
+      const hold = await host.budgets.hold(claim.key.organizationId, run, step, ways);
+      if (hold === undefined) return {};
+      const { maxOutputTokens } = ways()[hold.index] ?? {};
+      return { hold, ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }) };
     } catch (error) {
       if (!(error instanceof BudgetExceeded)) throw error;
       // Each budget can hold the run back once: one that was allowed lets it through.
@@ -52,6 +60,14 @@ export async function holdRoom(
       await answerFor(host, claim, config, run, error);
     }
   }
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 /** Returns when the run may go beyond the budget. @throws RunFailure, RunPause */

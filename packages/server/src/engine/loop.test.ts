@@ -586,7 +586,7 @@ describe("a model call that comes to no end is counted in budgets", () => {
   async function settled(model: ScriptedModel, until?: (loop: Loop) => Promise<void>) {
     const amounts: Amount[] = [];
     const settle = async (used: Amount) => void amounts.push(used);
-    const budgets = { hold: async () => ({ settle }), permit: async () => {}, recover: async () => {} };
+    const budgets = { hold: async () => ({ index: 0, settle }), permit: async () => {}, recover: async () => {} };
     const claim = await world.begin();
     const loop = new Loop(world.services(model, {}, {}, { budgets }), claim, seat());
     const working = loop.work();
@@ -618,6 +618,18 @@ describe("a model call that comes to no end is counted in budgets", () => {
     const [both] = await settled(new ScriptedModel(fails(cut, answer), says("Well.")));
     expect((both as Amount).tokens - (whole as Amount).tokens).toBeGreaterThan(100);
     expect((both as Amount).micros - (whole as Amount).micros).toBeGreaterThan(200);
+  });
+
+  test("and is bounded to the room there was, where its model can say more", async () => {
+    const model = Object.assign(new ScriptedModel(says("Well.")), { provider: "openai" });
+    const targets = async () => [{ model, modelId: "gpt-5", label: "scripted" }];
+    const budgets = {
+      hold: async () => ({ index: 1, settle: async () => {} }),
+      permit: async () => {},
+      recover: async () => {},
+    };
+    await new Loop(world.services(model, {}, {}, { budgets, targets }), await world.begin(), seat()).work();
+    expect(model.requests.map(({ maxOutputTokens }) => maxOutputTokens)).toEqual([8192]);
   });
 
   test("and not when it was refused before it began", async () => {

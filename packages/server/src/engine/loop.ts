@@ -53,7 +53,7 @@ import { holdRoom } from "./budget.ts";
 import { bound } from "./child-limits.ts";
 import type { ChildRuns, Parent } from "./child-runs.ts";
 import { addInput, type Conversation, isOpen, readConversation } from "./conversation.ts";
-import { Broken } from "./estimate.ts";
+import { Broken, type Counted } from "./estimate.ts";
 import { Invocations } from "./invocations.ts";
 import { Message, type MessageHost, type Spoken, textOf } from "./message.ts";
 import { checkOutput, MAX_REPAIRS, objectionTo } from "./output.ts";
@@ -117,6 +117,7 @@ export class Loop {
   #toolStep: ToolStep | undefined;
   #standing: Standing = NO_STANDING;
   #timer: NodeJS.Timeout | undefined;
+  #counted: Counted | undefined;
   /** The last model call's reservation, on its way to what it cost. */
   #settling: Promise<void> | undefined;
 
@@ -266,8 +267,10 @@ export class Loop {
       ...(config.limits.max_output_tokens === undefined ? {} : { maxOutputTokens: config.limits.max_output_tokens }),
       ...(config.output_schema === undefined ? {} : { outputSchema: config.output_schema }),
     };
+    const messages = request.messages.length;
     await this.#settling;
-    const hold = await holdRoom(this.#services, this.#claim, config, this.#step, targets, request);
+    const room = await holdRoom(this.#services, this.#claim, config, this.#step, targets, request, this.#counted);
+    const { hold, ...bounds } = room;
     const broken = new Broken(targets, request, this.#services.cost);
     const onRestart = () => {
       broken.ended(false);
@@ -277,20 +280,25 @@ export class Loop {
       message = new Message(this.#deltaHost());
     };
     try {
-      const end = await callModel(targets, request, {
-        signal: this.#signal,
-        onPart: (part) => {
-          broken.came(part);
-          message.add(part);
+      const end = await callModel(
+        targets,
+        { ...request, ...bounds },
+        {
+          signal: this.#signal,
+          onPart: (part) => {
+            broken.came(part);
+            message.add(part);
+          },
+          onRestart,
         },
-        onRestart,
-      });
+      );
       const target = targets[end.targetIndex] as ModelTarget;
       const used = {
         micros: this.#services.cost(target.model.provider, target.modelId, end.usage),
         tokens: end.usage.inputTokens + end.usage.outputTokens,
       };
       this.#settle(hold, broken.with(used));
+      this.#counted = { target, messages, tokens: used.tokens };
       return { ...message.close(end), end, model: target.modelId, provider: target.model.provider };
     } catch (error) {
       broken.ended(this.#signal.aborted);

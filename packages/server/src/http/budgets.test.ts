@@ -26,6 +26,7 @@ beforeAll(async () => {
     agents: {
       priced: { name: "Priced", tools: ["ping"], limits: { max_output_tokens: 100 } },
       other: { name: "Other", limits: { max_output_tokens: 100 } },
+      lead: { name: "Lead", agents: ["other"] },
     },
     env: { CALLBOARD_PRICES: join(prices, "prices.json") },
   });
@@ -93,6 +94,31 @@ test("an answer that is read and then canceled is paid for", async () => {
   expect(used.tokens).toBeGreaterThan(100);
   expect(used.tokens).toBeLessThan(200);
   await server.client().delete(`/budgets/${made.id}`);
+});
+
+test("children that are called side by side stay together within a budget", async () => {
+  const owner = server.client();
+  const calls = 8;
+  server.model.script("lead", ({ toolResults }) =>
+    toolResults.length > 0
+      ? say("done")
+      : { steps: Array.from({ length: calls }, () => ({ tool: "agent_other", input: { message: "hi" } })) },
+  );
+  server.model.script("other", () => ({ ...say("ok"), usage: { input: 50, output: 100 } }));
+  const { id: agent } = (await owner.get("/agents/other")).body;
+  const made = await owner.post("/budgets", { ...day, subject: { kind: "agent", id: agent }, limit_tokens: 600 });
+  expect((await ask(owner, "lead")).state).toBe("completed");
+  const { used } = (await owner.get("/budgets")).body.data.find(({ id }: Anything) => id === made.body.id);
+  const states = (await owner.get("/runs", { query: { agent_id: agent, limit: 200 } })).body.data
+    .filter(({ parent_run_id }: Anything) => parent_run_id !== null)
+    .map(({ state, error }: Anything) => error?.code ?? state);
+  expect(states).toHaveLength(calls);
+  const done = states.filter((state: string) => state === "completed").length;
+  expect(states.filter((state: string) => state === "budget_exceeded")).toHaveLength(calls - done);
+  expect(used).toMatchObject({ tokens: done * 150, reserved_tokens: 0 });
+  expect(done).toBeGreaterThan(0);
+  expect(used.tokens).toBeLessThanOrEqual(600);
+  await owner.delete(`/budgets/${made.body.id}`);
 });
 
 describe("a budget that asks", () => {

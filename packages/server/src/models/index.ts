@@ -1,4 +1,5 @@
 /** The room's door: model calls, whoever the provider is. */
+export { maxOutputOf } from "./ceilings.ts";
 export {
   Connections,
   type ConnectionsOptions,

@@ -86,19 +86,19 @@ export function costMicros(
 
 /** What a model's calls are reckoned with; undefined when the table does not know the model. */
 export function priceFor(provider: string, modelId: string, table: PriceTable = listPrices): Price | undefined {
-  return priceOf(table[provider] ?? {}, modelId);
+  return byModel(table[provider] ?? {}, modelId);
 }
 
-/** The longest id that the model's id is, or is a dated or `latest` form of. */
-function priceOf(prices: { readonly [modelId: string]: Price }, modelId: string): Price | undefined {
-  if (Object.hasOwn(prices, modelId)) return prices[modelId];
-  const found = Object.keys(prices)
+/** What stands under the longest id that the model's id is, or is a dated or `latest` form of. */
+export function byModel<Value>(values: { readonly [modelId: string]: Value }, modelId: string): Value | undefined {
+  if (Object.hasOwn(values, modelId)) return values[modelId];
+  const found = Object.keys(values)
     .filter(
       (id) =>
         modelId.startsWith(id) && /^[-@](?:\d{4,}|latest|preview|0\d\d$|\d{4}-\d\d)/.test(modelId.slice(id.length)),
     )
     .sort((a, b) => b.length - a.length)[0];
-  return found === undefined ? undefined : prices[found];
+  return found === undefined ? undefined : values[found];
 }
 
 /** A price as it is kept with a model call. */
