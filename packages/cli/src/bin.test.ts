@@ -338,6 +338,21 @@ test("Ctrl-C ends events follow without a word", async () => {
   expect(await following.outcome).toEqual({ code: 130, stdout: "run run_1 started\n", stderr: "" });
 });
 
+test("Ctrl-C ends the waiting for an endpoint's job, and cancels the job", async () => {
+  const asked = Promise.withResolvers<void>();
+  const server = await scriptedServer({
+    "POST /endpoints/later": json({ job_id: "job_1", state: "queued", status: null }, 202),
+    "GET /jobs/job_1": () => asked.resolve(),
+    "DELETE /jobs/job_1": json({ job_id: "job_1", state: "canceled" }),
+  });
+  const env = { CALLBOARD_URL: server.url, CALLBOARD_TOKEN: "cbp_secret" };
+  const calling = start(["endpoints", "call", "later", "{}"], env, await folder());
+  await asked.promise;
+  calling.child.kill("SIGINT");
+  expect(await calling.outcome).toEqual({ code: 130, stdout: "", stderr: "" });
+  expect(server.seen.at(-1)?.route).toBe("DELETE /jobs/job_1");
+});
+
 test("a reader that has enough ends events follow", async () => {
   const server = await scriptedServer({
     "GET /threads/thread_1/events/stream?after_seq=0": (response) => {

@@ -306,6 +306,7 @@ describe("a person with a password", () => {
     expect(await done(["invitations", "list", "--state", "open"])).toContain("cy@example.com");
     expect(await json(["invitations", "get", sent.invitation.id])).toMatchObject({ state: "open" });
     const { url } = await json(["invitations", "resend", sent.invitation.id]);
+    expect(await done(["invitations", "preview"], `${url}\n`)).toMatch(/^email +cy@example.com$/m);
     const accepted = await json(["invitations", "accept", "--name", "Cy"], `${url.split("#")[1]}\n${PASSWORD}\n`);
     expect(accepted).toMatchObject({ email: "cy@example.com", role: "admin" });
     const { secret } = await json([...as, "tokens", "create", "--label", "laptop"]);
@@ -333,7 +334,7 @@ describe("a person with a password", () => {
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("sign_in_refused")]);
     const link = await json(["password-links", "create", "cy@example.com"]);
     expect(link).not.toHaveProperty("token");
-    await done(["password", "reset"], `${link.url.split("#")[1]}\n${PASSWORD}\n`);
+    await done(["password", "reset"], `${link.url}\n${PASSWORD}\n`);
     expect(await done([...as, "me"])).toContain("cy@example.com");
   });
 });
@@ -373,6 +374,8 @@ test("budgets and usage", async () => {
   expect(await done(["budgets", "list"])).toContain(`agent ${budget.subject.id}`);
   await done(["budgets", "delete", budget.id, "--yes"]);
   expect(await done(["usage", "--by", "model"])).toContain("openai-compatible/desk");
+  expect(await done(["usage", "--by", "agent"])).toMatch(/^desk /m);
+  expect(await done(["usage", "--by", "user"])).toMatch(/@example\.com /);
   expect((await json(["usage", "calls", "--agent", "desk"])).data.length).toBeGreaterThan(0);
 });
 

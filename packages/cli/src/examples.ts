@@ -94,6 +94,7 @@ export const examples: readonly string[] = [
   "invitations create bo@example.com --role member --group payments",
   "invitations resend invite_01h455vb4pex5vsknk084sn02q",
   "invitations revoke invite_01h455vb4pex5vsknk084sn02q",
+  "invitations preview --base-url https://callboard.example.com",
   'invitations accept --name "Bo" --base-url https://callboard.example.com',
   "groups list",
   'groups create payments --name "Payments" --user bo@example.com',

@@ -1,5 +1,5 @@
 /** Things that people name by what they know of them: a slug or an address in the place of an id. */
-import { type CallboardClient, type Page, paginate } from "@callboard/client";
+import { CallboardApiError, type CallboardClient, type Page, paginate } from "@callboard/client";
 import { UsageError } from "./errors.ts";
 import { plain } from "./output.ts";
 
@@ -30,6 +30,7 @@ async function* all<T>(list: (page: object) => Promise<Page<T>>, toNamed: (one: 
 }
 
 const one = async (ids: Promise<string[]>): Promise<string> => (await ids)[0] as string;
+const byEmail = ({ user_id, email }: { user_id: string; email: string }): Named => ({ id: user_id, name: email });
 const bySlug = ({ id, slug }: { id: string; slug: string }): Named => ({ id, name: slug });
 
 /** Agents by slug or id. */
@@ -57,3 +58,15 @@ export const modelId = (client: CallboardClient, named: string): Promise<string>
 /** A single sign-on connection by slug or id. */
 export const ssoConnectionId = (client: CallboardClient, named: string): Promise<string> =>
   one(idsOf("single sign-on connection", "sso", [named], () => all(client.ssoConnections.list, bySlug)));
+
+/** What people call agents or members by, by id; without those that the caller may not list. */
+export async function namesOf(client: CallboardClient, what: "agent" | "user"): Promise<Map<string, string>> {
+  const known = what === "agent" ? all(client.agents.list, bySlug) : all(client.members.list, byEmail);
+  const names = new Map<string, string>();
+  try {
+    for await (const { id, name } of known) names.set(id, name);
+  } catch (error) {
+    if (!(error instanceof CallboardApiError) || error.status !== 403) throw error;
+  }
+  return names;
+}

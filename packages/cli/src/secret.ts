@@ -18,6 +18,9 @@ export async function readSecret(what: string): Promise<string> {
   return line;
 }
 
+/** The one-time token in a link, which people copy as a whole: what follows its `#`. */
+export const tokenOfLink = (link: string): string => link.trim().slice(link.trim().lastIndexOf("#") + 1);
+
 /** The value of an environment variable that the command line names. @throws UsageError when it is not set */
 export function secretOf(env: NodeJS.ProcessEnv, name: string): string {
   const value = env[name];

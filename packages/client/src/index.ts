@@ -27,6 +27,7 @@ export type {
   File,
   Group,
   Invitation,
+  InvitationPreview,
   Job,
   JobEvent,
   JobState,

@@ -4,6 +4,7 @@ import type { ContextOf } from "../context.ts";
 import { groupIds } from "../names.ts";
 import { collect, given, listed, type PageOptions, paged, printPage } from "../options.ts";
 import { printJson, printOne } from "../output.ts";
+import { tokenOfLink } from "../secret.ts";
 import { roles } from "./members.ts";
 
 const states = ["open", "accepted", "revoked", "expired"] as const;
@@ -59,12 +60,22 @@ export function addInvitationCommands(program: Command, contextOf: ContextOf): v
     });
 
   invitations
+    .command("preview")
+    .description("print what an invitation is about: the link on standard input, which stays good")
+    .action(async (_: unknown, command: Command) => {
+      const { client, json, secret } = contextOf(command, "nobody");
+      const preview = await client.invitations.preview({ token: tokenOfLink(await secret("the link")) });
+      if (json) return printJson(preview);
+      printOne(false, { ...preview, organization: preview.organization.name, invited_by: preview.invited_by.name });
+    });
+
+  invitations
     .command("accept")
-    .description("become a member: the link's token (what follows its #), then a password, on standard input")
+    .description("become a member: the link, then a password, on standard input")
     .option("--name <text>", "your name, where the server does not know you yet")
     .action(async ({ name }: { name?: string }, command: Command) => {
       const { client, json, secret } = contextOf(command, "nobody");
-      const token = await secret("the link's token");
+      const token = tokenOfLink(await secret("the link"));
       const password = await secret("a password, or yours if you have one on this server");
       const { user, organization } = await client.invitations.accept({ token, password, ...given({ name }) });
       printOne(json, { user_id: user.user_id, email: user.email, role: user.role, organization_id: organization.id });

@@ -5,6 +5,7 @@ import type { ContextOf } from "../context.ts";
 import { userId } from "../names.ts";
 import { listed, type PageOptions, paged, printPage } from "../options.ts";
 import { printJson, printOne, write } from "../output.ts";
+import { tokenOfLink } from "../secret.ts";
 
 export function addSessionCommands(program: Command, contextOf: ContextOf): void {
   const session = program.command("session").description("the session of a person who signs in with --as");
@@ -76,10 +77,10 @@ export function addPasswordCommands(program: Command, contextOf: ContextOf): voi
 
   password
     .command("reset")
-    .description("set a password with a one-time link: its token (what follows its #), then the password")
+    .description("set a password with a one-time link: the link, then the password, on standard input")
     .action(async (_: unknown, command: Command) => {
       const { client, json, secret } = contextOf(command, "nobody");
-      const token = await secret("the link's token");
+      const token = tokenOfLink(await secret("the link"));
       await client.password.reset({ token, password: await secret("the new password") });
       if (!json) write("The password is set.\n");
     });

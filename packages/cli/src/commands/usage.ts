@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { ContextOf } from "../context.ts";
-import { agentId } from "../names.ts";
+import { agentId, namesOf } from "../names.ts";
 import { given, listed, type PageOptions, paged, printPage } from "../options.ts";
 import { printJson, printTable } from "../output.ts";
 
@@ -19,7 +19,9 @@ export function addUsageCommands(program: Command, contextOf: ContextOf): void {
       const { client, json } = contextOf(command);
       const totals = await client.usage.totals(given({ group_by: by, from, to }));
       if (json) return printJson(totals);
-      printTable(["key", "runs", "calls", "input_tokens", "output_tokens", "cost_micros"], totals.data);
+      const names = by === "agent" || by === "user" ? await namesOf(client, by) : new Map<string, string>();
+      const data = totals.data.map((row) => ({ ...row, key: names.get(row.key ?? "") ?? row.key }));
+      printTable(["key", "runs", "calls", "input_tokens", "output_tokens", "cost_micros"], data);
     });
 
   paged(usage.command("calls"))
