@@ -256,6 +256,19 @@ changed documents/handbook/refunds.md
   });
 });
 
+test("a server that started with a project has nothing to plan for it, documents and all", async () => {
+  const project = join(import.meta.dirname, "../../../../examples/support-desk");
+  const started = await startTestServer({ env: { CALLBOARD_PROJECT: project } });
+  try {
+    const env = { CALLBOARD_URL: started.baseUrl, CALLBOARD_TOKEN: started.token };
+    const outcome = await start(["plan"], env, project).outcome;
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(/^Plan: \d+ unchanged\.\nDocuments: 6 unchanged\.\n$/);
+  } finally {
+    await started.stop();
+  }
+});
+
 describe("apply refuses", () => {
   test("an agent that the server cannot publish, after the others, and says which were written", async () => {
     const { run } = await desk({
