@@ -40,6 +40,13 @@ describe("a tool", () => {
     });
   });
 
+  test("answers with what its output schema takes, not with what that gives out", () => {
+    const length = z.string().transform((text) => text.length);
+    defineTool({ description: "Counts.", input, output: length, effect: "read", run: () => "four" });
+    // @ts-expect-error the schema takes a text
+    defineTool({ description: "Counts.", input, output: length, effect: "read", run: () => 4 });
+  });
+
   test("keeps the types of its input and output for who tests it, and is a tool among others", () => {
     const doubling = defineTool({
       description: "Doubles.",

@@ -114,8 +114,8 @@ export type ToolDefinition<Input extends StandardSchema = StandardSchema, Output
   /** What the model reads to decide when to call the tool. */
   description: string;
   input: Input;
-  /** Absent: any JSON value. */
-  output?: StandardSchema<unknown, Output>;
+  /** What `run` answers must fit it; the model is told what it gives out. Absent: any JSON value. */
+  output?: StandardSchema<Output, unknown>;
   effect: ToolEffect;
   /** What the token of the run's caller must be allowed to, all of them, beside calling the agent. Default none. */
   scopes?: readonly Scope[];

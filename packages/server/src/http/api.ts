@@ -36,7 +36,7 @@ import { AlreadyAnswered, Attempts, type IdempotencyKey, StaleAccess } from "../
 import type { SecretKeys } from "../secrets/index.ts";
 import type { Database } from "../storage/index.ts";
 import { audited, auditRefusal } from "./audited.ts";
-import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
+import { isJson, MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
 import { callerAfter } from "./caller.ts";
 import { sendErrorPage, wantsPage } from "./error-page.ts";
 import { sendError } from "./errors.ts";
@@ -303,7 +303,7 @@ class Request {
     if (route.body === undefined) return undefined;
     const type = this.#incoming.headers["content-type"] ?? "";
     if (route.multipart === true && /^multipart\/form-data\b/i.test(type)) return undefined;
-    if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type)) {
+    if (!isJson(type)) {
       const accepted = route.multipart === true ? "application/json or multipart/form-data" : "application/json";
       throw new CallboardError("unsupported_media_type", `content-type is ${type || "missing"}; expected ${accepted}`);
     }

@@ -8,12 +8,21 @@ import { isDeepJson, MAX_JSON_DEPTH } from "../storage/index.ts";
 /** Bytes of a JSON body. */
 export const MAX_JSON_BYTES = 4 * 1024 * 1024;
 
+/** Whether a content type is JSON, like `application/json; charset=utf-8` or `application/merge-patch+json`. */
+export const isJson = (type: string): boolean => /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i.test(type);
+
 /**
  * Reads a whole body.
  *
- * @throws body_too_large, before more than `maxBytes` are held
+ * @throws unsupported_media_type for a compressed one; body_too_large, before more than `maxBytes` are held
  */
 export function readBody(incoming: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const coding = incoming.headers["content-encoding"] ?? "identity";
+  if (coding.toLowerCase() !== "identity") {
+    return Promise.reject(
+      new CallboardError("unsupported_media_type", `content-encoding is ${coding}; expected a body as it is`),
+    );
+  }
   const declared = Number(incoming.headers["content-length"] ?? 0);
   if (declared > maxBytes) return Promise.reject(tooLarge(maxBytes));
   return new Promise((resolve, reject) => {

@@ -73,7 +73,26 @@ describe("no body", () => {
   });
 });
 
+test.each([
+  ["gzip", { "content-type": "application/json", "content-encoding": "gzip" }],
+  ["another kind of JSON", { "content-type": "application/json-seq" }],
+  ["a form", { "content-type": "application/x-www-form-urlencoded" }],
+])("a body that is %s is refused by its headers", async (_, headers) => {
+  const refused = await call(server, "optional", {}, { headers });
+  expect([refused.status, refused.body.error.code]).toEqual([415, "unsupported_media_type"]);
+  const api = await fetch(`${server.baseUrl}/api/v1/agents`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${server.token}`, ...headers },
+    body: "{}",
+  });
+  expect(api.status).toBe(415);
+});
+
 describe("a query", () => {
+  test("beside a body is for the handler alone, and may say anything twice", async () => {
+    expect((await call(server, "optional?x=1&x=2", {})).status).toBe(200);
+  });
+
   test("gives a list by its values under one name, any other field once", async () => {
     const one = await get("search?since=1970-01-01&tag=a,b");
     expect(one.body).toEqual({ tag: ["a,b"], since: "1970-01-01T00:00:00.000Z" });

@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { CallboardError } from "@callboard/protocol";
 import { invalidRequest, requireStorable } from "../access/index.ts";
 import type { CallRequest } from "../endpoints/index.ts";
-import { MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
+import { isJson, MAX_JSON_BYTES, parseJson, readBody } from "./body.ts";
 
 /** Headers that carry secrets: a handler knows its caller without them. */
 const SECRET_HEADERS = new Set(["authorization", "proxy-authorization", "cookie", "x-csrf-token"]);
@@ -22,7 +22,7 @@ export async function readRequest(
   const path = mark < 0 ? url : url.slice(0, mark);
   const query = mark < 0 ? "" : url.slice(mark);
   const inQuery = ["GET", "HEAD", "DELETE"].includes(method);
-  const fields = queryFields(query, inQuery ? lists : new Set());
+  const fields = inQuery ? queryFields(query, lists) : Object.fromEntries(new URLSearchParams(query));
   requireStorable({ ...fields, ...params });
   const input = inQuery ? fields : await readInput(incoming);
   const given: Record<string, string> = {};
@@ -43,7 +43,6 @@ async function readInput(incoming: IncomingMessage): Promise<unknown> {
   return parseJson(bytes);
 }
 
-const isJson = (type: string): boolean => /^application\/(?:[\w.+-]+\+)?json\b/i.test(type);
 const unsupported = (found: string) =>
   new CallboardError("unsupported_media_type", `content-type is ${found}; expected application/json`);
 
