@@ -49,7 +49,7 @@ test("an agent that cannot be published is told with all that is wrong", async (
 test("an agent's file that does not compile is told with its path", async () => {
   const { code, stderr } = await dev({ "agents/guide.ts": "export default {{" });
   expect(code).toBe(1);
-  expect(stderr).toContain("agents/guide.ts: ");
+  expect(stderr).toContain("agents/guide.ts:1: ");
 });
 
 test("a configuration with an unknown field is told with its path, and so is a folder that is not there", async () => {

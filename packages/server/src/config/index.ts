@@ -6,7 +6,7 @@ import { noProjectFile, type ProjectFile, readProjectFile } from "./project-file
 
 export type { HttpRule, LocalMcp, McpToolRule, ProjectFile, RemoteMcp, WorkspaceLimits } from "./project-file.ts";
 export { noProjectFile } from "./project-file.ts";
-export { freshImporter, type Importer, sharedImporter, stampOf } from "./versions.ts";
+export { freshImporter, type Importer, notLoaded, sharedImporter, stampOf, whyNotLoaded } from "./versions.ts";
 
 export type Role = "all" | "api" | "worker";
 

@@ -86,3 +86,18 @@ export async function stampOf(
   if (times.some((ms) => ms >= startedMs)) return "";
   return all.map((file, i) => `${file} ${times[i]}`).join("\n");
 }
+
+/** How Node begins the stack of a file that is no TypeScript or JavaScript: with the file and the line. */
+const WRONG_SYNTAX = /^(?:file:\/\/)?(\/[^\n?]+?)(?:\?v=\d+)?:(\d+)\n/;
+
+/** Why a file could not be loaded, like `/srv/desk/tools/refund.ts:12: Expression expected`. */
+export function whyNotLoaded(path: string, error: unknown): string {
+  if (!(error instanceof Error)) return `${path}: ${String(error)}`;
+  const [, file, line] = WRONG_SYNTAX.exec(error.stack ?? "") ?? [];
+  if (file === undefined) return `${path}: ${error.message}`;
+  return file === path ? `${path}:${line}: ${error.message}` : `${path}: ${file}:${line}: ${error.message}`;
+}
+
+/** Files of the project could not be loaded: for who starts the server, not for who reads its source. */
+export const notLoaded = (what: string, problems: readonly string[]): Error =>
+  Object.assign(new Error(`${what} could not be loaded:\n  ${problems.join("\n  ")}`), { code: "project" });

@@ -4,7 +4,7 @@
  */
 import { realpath } from "node:fs/promises";
 import type { AgentFile } from "@callboard/kit";
-import { freshImporter, type Importer, sharedImporter, stampOf } from "../config/index.ts";
+import { freshImporter, type Importer, notLoaded, sharedImporter, stampOf, whyNotLoaded } from "../config/index.ts";
 import { errorFacts, type Logger } from "../log/index.ts";
 import { endpointFiles, type LoadedEndpoint, loadFiles } from "./load.ts";
 import { compare, isPath, matchPath, type Pattern, toPattern } from "./paths.ts";
@@ -89,13 +89,16 @@ export class EndpointRegistry {
     const importer = reload ? freshImporter(folder) : sharedImporter();
     const { endpoints, slugs, problems } = await loadFiles(folder, importer);
     if (!reload && problems.length > 0) {
-      const lines = problems.map(({ file, error }) => `${file}: ${error instanceof Error ? error.message : error}`);
-      throw new Error(`endpoints could not be loaded:\n  ${lines.join("\n  ")}`);
+      throw notLoaded(
+        "endpoints",
+        problems.map(({ file, error }) => whyNotLoaded(file, error)),
+      );
     }
     const broken: Array<{ name: string; pattern: Pattern }> = [];
     for (const { name, file, error } of problems) {
       const before = this.get(name);
-      log.error({ file, error: errorFacts(error), still_serving: before !== undefined }, "an endpoint has an error");
+      const facts = { why: whyNotLoaded(file, error), still_serving: before !== undefined };
+      log.error({ file, ...facts, error: errorFacts(error) }, "an endpoint has an error");
       if (before !== undefined) endpoints.push(before);
       else if (isPath(name)) broken.push({ name, pattern: toPattern(name) });
     }

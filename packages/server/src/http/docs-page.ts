@@ -51,10 +51,13 @@ function toItem({ path, method, operation }: { path: string; method: string; ope
 <h4>Answers</h4><table>${answers.join("")}</table></details>`;
 }
 
+const SCHEMAS = "#/components/schemas/";
+
 /** A link to a schema with a name; the schema itself, as endpoints have it, where there is none. */
 function shown(schema: { [key: string]: unknown } | undefined): string {
   if (schema === undefined) return "";
-  if (typeof schema.$ref !== "string") return Object.keys(schema).length === 0 ? "" : json(schema);
+  if (typeof schema.$ref !== "string" || !schema.$ref.startsWith(SCHEMAS))
+    return Object.keys(schema).length === 0 ? "" : json(schema);
   const name = html(schema.$ref.split("/").at(-1) ?? "");
   return ` <a href="#schema-${name}">${name}</a>`;
 }

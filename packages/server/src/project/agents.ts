@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { AgentFile } from "@callboard/kit";
 import { createAgent } from "@callboard/protocol";
+import { notLoaded, whyNotLoaded } from "../config/index.ts";
 import type { AgentInFile } from "./plan.ts";
 
 /** @throws an error that names every file that could not be loaded, and why */
@@ -16,13 +17,10 @@ export async function loadAgents(folder: string): Promise<AgentInFile[]> {
       const module = (await import(pathToFileURL(path).href)) as { default?: AgentFile };
       agents.push(toAgent(file.replace(/\.(ts|js|mjs)$/, ""), module.default));
     } catch (error) {
-      problems.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+      problems.push(whyNotLoaded(path, error));
     }
   }
-  if (problems.length > 0) {
-    const message = `agents could not be loaded:\n  ${problems.join("\n  ")}`;
-    throw Object.assign(new Error(message), { code: "project" });
-  }
+  if (problems.length > 0) throw notLoaded("agents", problems);
   return agents;
 }
 
@@ -37,7 +35,7 @@ function toAgent(slug: string, file: AgentFile | undefined): AgentInFile {
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(({ path, message }) => {
     const at = path[0] === "draft" ? path.slice(1) : path[0] === "slug" ? ["the file's name"] : path;
-    return `${at.join(".")}: ${message}`;
+    return at.length === 0 ? message : `${at.join(".")}: ${message}`;
   });
   throw new Error(problems.join("; "));
 }

@@ -7,7 +7,7 @@
 import { readdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentFile, Tool } from "@callboard/kit";
-import { freshImporter, type Importer, sharedImporter, stampOf } from "../config/index.ts";
+import { freshImporter, type Importer, notLoaded, sharedImporter, stampOf, whyNotLoaded } from "../config/index.ts";
 import { errorFacts, type Logger } from "../log/index.ts";
 import { type LoadedTool, loadedTool } from "./loaded.ts";
 
@@ -34,8 +34,10 @@ export class ProjectTools {
     const project = new ProjectTools(await realpath(folder).catch(() => folder), reload, log);
     const problems = await project.#load();
     if (problems.length === 0) return project;
-    const lines = problems.map(({ path, error }) => `${path}: ${error instanceof Error ? error.message : error}`);
-    throw new Error(`tools could not be loaded:\n  ${lines.join("\n  ")}`);
+    throw notLoaded(
+      "tools",
+      problems.map(({ path, error }) => whyNotLoaded(path, error)),
+    );
   }
 
   /** Looks for changed files, if this server reloads. */
@@ -63,8 +65,8 @@ export class ProjectTools {
   async #loadChanged(): Promise<void> {
     if ((await this.#look()) === this.#stamp) return;
     for (const { path, name, error } of await this.#load()) {
-      const facts = { file: path, error: errorFacts(error), still_serving: this.get(name) !== undefined };
-      this.#log.error(facts, "a tool has an error");
+      const facts = { why: whyNotLoaded(path, error), still_serving: this.get(name) !== undefined };
+      this.#log.error({ file: path, ...facts, error: errorFacts(error) }, "a tool has an error");
     }
   }
 
