@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { startTestServer, type TestServer } from "../testing/server.ts";
+import { Attempts } from "./stale.ts";
 
 let server: TestServer;
 beforeAll(async () => {
@@ -35,4 +36,13 @@ test("what is asked while access changes all the time is delayed, not refused", 
   };
   await Promise.all([changes, ...Array.from({ length: 8 }, starter)]);
   expect(new Set(statuses)).toEqual(new Set([201, 200]));
+});
+
+test("where each attempt takes long, there are as many before it is refused", async () => {
+  const now = vi.spyOn(performance, "now").mockReturnValue(0);
+  const attempts = new Attempts();
+  now.mockReturnValue(60_000);
+  for (let failed = 0; failed < 30; failed++) await attempts.again();
+  await expect(attempts.again()).rejects.toMatchObject({ code: "unavailable", details: { retry_after_ms: 1000 } });
+  now.mockRestore();
 });
