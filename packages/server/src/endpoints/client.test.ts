@@ -94,8 +94,10 @@ test("calls without a key join one job, and the signal of one of them leaves it 
 
 test("a signal that is aborted cancels the job on whichever server", async () => {
   const stop = new AbortController();
+  const before = server.model.calls("slow").length;
   const answer = alternating().endpoints.call("polls", { text: "never" }, { signal: stop.signal });
   answer.catch(() => {});
+  await eventually(() => server.model.calls("slow").length > before);
   await eventually(() => asked.some(({ request }) => request.startsWith("GET /api/v1/jobs/")));
   stop.abort(new Error("enough"));
   await expect(answer).rejects.toThrow("enough");
