@@ -1,6 +1,6 @@
 /** Runs the command line in a process of its own. */
-import { exitCode } from "./errors.ts";
-import { main } from "./main.ts";
+import { exitCode } from "./exit-code.ts";
+import { serverOf } from "./servers.ts";
 
 // A reader that has enough (`callboard … | head`) is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -13,4 +13,10 @@ process.stderr.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
 });
 
-await main(process.argv, process.env);
+const server = serverOf(process.argv);
+if (server === undefined) {
+  const { main } = await import("./main.ts");
+  await main(process.argv, process.env);
+} else {
+  await server().catch(async (error) => (await import("./main.ts")).tell(error));
+}

@@ -1,19 +1,9 @@
 /** What went wrong, as one line and an exit code. */
 import { CallboardApiError, CallboardConnectionError } from "@callboard/client";
+import { exitCode } from "./exit-code.ts";
 import { plain } from "./output.ts";
 
-export const exitCode = {
-  /** The server refused, could not be reached, or a file could not be read or written. */
-  failed: 1,
-  /** The command line itself is wrong. */
-  usage: 2,
-  /** The run that was followed failed or was canceled. */
-  runFailed: 3,
-  /** `plan` found that the server's agents are not what the files say. */
-  changes: 4,
-  /** Ctrl-C: 128 + SIGINT. */
-  interrupted: 130,
-} as const;
+export { exitCode };
 
 /** The command line asks for something that cannot be; the message says what is expected. */
 export class UsageError extends Error {

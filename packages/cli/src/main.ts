@@ -10,17 +10,19 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
   try {
     await createProgram(env, closing).parseAsync(argv);
   } catch (error) {
-    if (error instanceof CommanderError) {
-      // commander has printed its own message; help and version end here as well, with 0.
-      process.exitCode = error.exitCode === 0 ? 0 : exitCode.usage;
-    } else {
-      const report = toReport(error);
-      if (report.line !== undefined) process.stderr.write(`callboard: ${report.line}\n`);
-      process.exitCode = report.exitCode;
-    }
+    // commander has printed its own message; help and version end here as well, with 0.
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCode.usage;
+    else tell(error);
   } finally {
     closeInput();
     // What is left of a session ends by itself; the command has done its work by now, or told why not.
     for (const close of closing) await close().catch(() => {});
   }
+}
+
+/** Says why a command failed, and lets the process end with what that means. */
+export function tell(error: unknown): void {
+  const report = toReport(error);
+  if (report.line !== undefined) process.stderr.write(`callboard: ${report.line}\n`);
+  process.exitCode = report.exitCode;
 }

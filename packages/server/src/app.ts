@@ -289,6 +289,7 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
     async listen(port, host) {
       const actual = await socket.listen(port, host);
       site.listening(host, actual);
+      metrics.listening();
       return actual;
     },
   };

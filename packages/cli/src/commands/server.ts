@@ -1,9 +1,9 @@
 /** Commands that are the server, or work on its database. They alone load it. */
-import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { exitCode, UsageError } from "../errors.ts";
 import { printFields, printJson, printTable } from "../output.ts";
 import { readSecret } from "../secret.ts";
+import { servers } from "../servers.ts";
 
 type PasswordOptions = { email: string; link?: boolean; json?: boolean };
 type InitOptions = { email: string; organization: string; name?: string; json?: boolean };
@@ -12,20 +12,9 @@ export function addServerCommands(program: Command, env: NodeJS.ProcessEnv): voi
   program
     .command("dev")
     .description("start a local server with its own database, and the project in this folder or an example")
-    .action(async () => {
-      // Only here: a server in production gets its settings from whoever runs it.
-      if (existsSync(".env")) process.loadEnvFile(".env");
-      const { startDev } = await import("@callboard/server");
-      await startDev();
-    });
+    .action(servers.dev);
 
-  program
-    .command("serve")
-    .description("start a production server on DATABASE_URL")
-    .action(async () => {
-      const { startServe } = await import("@callboard/server");
-      await startServe();
-    });
+  program.command("serve").description("start a production server on DATABASE_URL").action(servers.serve);
 
   const admin = program.command("admin").description("the operator's own acts, on the database itself");
   admin

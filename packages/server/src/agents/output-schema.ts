@@ -4,9 +4,13 @@
  *
  * Compiling costs tens of milliseconds, so what is compiled is kept; size and depth are capped.
  */
-import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
+import { createRequire } from "node:module";
+import type { ErrorObject, ValidateFunction } from "ajv/dist/2020.js";
 import { Lru } from "../access/index.ts";
 import { boundedPattern } from "./pattern.ts";
+
+/** Eighty files, read with the first schema: a server that starts has none to compile. */
+const library = (): typeof import("ajv/dist/2020.js") => createRequire(import.meta.url)("ajv/dist/2020.js");
 
 const MAX_BYTES = 64 * 1024;
 const MAX_DEPTH = 32;
@@ -31,6 +35,7 @@ function compile(schema: OutputSchema): ValidateFunction {
   // An author's pattern meets a model's text: its test has to end.
   const regExp = Object.assign(boundedPattern, { code: "boundedPattern" });
   // One instance per schema: schemas that carry the same $id must not meet.
+  const { Ajv2020 } = library();
   const ajv = new Ajv2020({ strict: false, allErrors: false, logger: false, validateFormats: false, code: { regExp } });
   const validate = ajv.compile(schema);
   compiled.set(text, validate);

@@ -1,89 +1,65 @@
-/** Figures for Prometheus. Names and labels hold no ids of callers or things: their number stays small. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+/**
+ * What the server counts, from its first request on. The library behind it is ninety files, a tenth of a start: it is
+ * read a moment after the server listens, or when somebody asks, and gets what was counted until then.
+ */
+import type { Figures, Gauges } from "./figures.ts";
 
-export type Gauges = { runs: () => number; streams: () => number; pendingCommits: () => number };
+const LOAD_AFTER_MS = 5000;
 
 export class Metrics {
-  readonly #registry = new Registry();
-  readonly #requests: Histogram<"route" | "status">;
-  readonly #databaseErrors: Counter;
-  readonly #limited: Counter<"limit">;
-  readonly #unauthenticated: Counter<"reason">;
-  readonly #refusals: Counter<"action" | "code">;
+  readonly #gauges: Gauges;
+  #figures: Figures | undefined;
+  #loading: Promise<Figures> | undefined;
+  #before: Array<(figures: Figures) => void> = [];
 
   constructor(gauges: Gauges) {
-    const registers = [this.#registry];
-    collectDefaultMetrics({ register: this.#registry });
-    this.#requests = new Histogram({
-      name: "callboard_http_request_duration_seconds",
-      help: "Time from the first byte of a request to its answer; streams count until they are open.",
-      labelNames: ["route", "status"],
-      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
-      registers,
-    });
-    this.#databaseErrors = new Counter({
-      name: "callboard_database_connection_errors_total",
-      help: "Lost or refused connections to PostgreSQL.",
-      registers,
-    });
-    this.#limited = new Counter({
-      name: "callboard_limited_requests_total",
-      help: "Requests refused with 429, by the limit they met.",
-      labelNames: ["limit"],
-      registers,
-    });
-    this.#unauthenticated = new Counter({
-      name: "callboard_unauthenticated_requests_total",
-      help: "Requests refused with 401, by what was wrong with the token.",
-      labelNames: ["reason"],
-      registers,
-    });
-    this.#refusals = new Counter({
-      name: "callboard_refusals_total",
-      help: "Refusals for the audit log, by action and code.",
-      labelNames: ["action", "code"],
-      registers,
-    });
-    const gauge = (name: string, help: string, read: () => number) =>
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(read());
-        },
-      });
-    gauge("callboard_runs_active", "Runs under way in this process.", gauges.runs);
-    gauge("callboard_streams_open", "Event streams open on this process.", gauges.streams);
-    gauge("callboard_commits_pending", "Runs with changes that wait to be written.", gauges.pendingCommits);
+    this.#gauges = gauges;
+  }
+
+  /** The server listens: whatever it has to do first comes before this. */
+  listening(): void {
+    setTimeout(() => void this.#load(), LOAD_AFTER_MS).unref();
   }
 
   request(route: string, status: number, durationMs: number): void {
-    this.#requests.observe({ route, status }, durationMs / 1000);
+    this.#count(({ requests }) => requests.observe({ route, status }, durationMs / 1000));
   }
 
   /** @param limit `token`, `organization`, `address` or `runs` */
   limited(limit: string): void {
-    this.#limited.inc({ limit });
+    this.#count(({ limited }) => limited.inc({ limit }));
   }
 
   unauthenticated(reason: string): void {
-    this.#unauthenticated.inc({ reason });
+    this.#count(({ unauthenticated }) => unauthenticated.inc({ reason }));
   }
 
   refusal(action: string, code: string): void {
-    this.#refusals.inc({ action, code });
+    this.#count(({ refusals }) => refusals.inc({ action, code }));
   }
 
   databaseError(): void {
-    this.#databaseErrors.inc();
+    this.#count(({ databaseErrors }) => databaseErrors.inc());
   }
 
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  async page(): Promise<{ text: string; contentType: string }> {
+    const { registry } = await this.#load();
+    return { text: await registry.metrics(), contentType: registry.contentType };
   }
 
-  get contentType(): string {
-    return this.#registry.contentType;
+  #count(count: (figures: Figures) => void): void {
+    if (this.#figures === undefined) this.#before.push(count);
+    else count(this.#figures);
+  }
+
+  #load(): Promise<Figures> {
+    this.#loading ??= import("./figures.ts").then(({ Figures }) => {
+      const figures = new Figures(this.#gauges);
+      for (const count of this.#before) count(figures);
+      this.#before = [];
+      this.#figures = figures;
+      return figures;
+    });
+    return this.#loading;
   }
 }

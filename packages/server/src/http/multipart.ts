@@ -1,9 +1,13 @@
 /** Uploads as `multipart/form-data`: one part named `file`, handed over as it comes. Source: RFC 7578. */
 import type { IncomingMessage } from "node:http";
+import { createRequire } from "node:module";
 import type { Readable } from "node:stream";
 import { CallboardError, fileName, mediaType } from "@callboard/protocol";
-import busboy from "busboy";
+import type busboy from "busboy";
 import { invalidRequest } from "../access/index.ts";
+
+/** Read with the first upload. */
+const library = (): typeof busboy => createRequire(import.meta.url)("busboy");
 
 type Part = { name: string; mediaType: string };
 export type Taker<T> = {
@@ -27,7 +31,7 @@ export function takePart<T>(incoming: IncomingMessage, maxBytes: number, { take,
       taken?.then(undo).catch(() => undefined);
     };
     try {
-      parser = busboy({
+      parser = library()({
         headers: incoming.headers,
         defParamCharset: "utf8",
         limits: { files: 1, fields: 1, fieldSize: 1, parts: 3, fileSize: maxBytes + 1, headerPairs: 32 },

@@ -45,7 +45,10 @@ export function createServer(options: ServerOptions): HttpServer {
   app.get("/health", async (c) =>
     (await ready()) ? c.json({ status: "ok" }) : c.json({ status: "unavailable" }, 503),
   );
-  app.get("/metrics", async (c) => c.text(await metrics.text(), 200, { "content-type": metrics.contentType }));
+  app.get("/metrics", async (c) => {
+    const { text, contentType } = await metrics.page();
+    return c.text(text, 200, { "content-type": contentType });
+  });
   let document: { version: number; text: string } | undefined;
   app.get(`${API_PREFIX}/openapi.json`, async (c) => {
     await endpoints.refresh();
@@ -110,7 +113,7 @@ function plain({ metrics, ready }: ServerOptions): Listener {
       void ready().then((ok) =>
         send(ok ? 200 : 503, "application/json", JSON.stringify({ status: ok ? "ok" : "unavailable" })),
       );
-    } else if (path === "/metrics") void metrics.text().then((text) => send(200, metrics.contentType, text));
+    } else if (path === "/metrics") void metrics.page().then(({ text, contentType }) => send(200, contentType, text));
     else send(404, "application/json", '{"error":{"code":"not_found","message":"this process takes no API requests"}}');
   };
 }
