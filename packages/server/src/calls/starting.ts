@@ -25,9 +25,23 @@ import type { CallWorld } from "./world.ts";
  * @throws not_found, agent_not_published, api_access_disabled, forbidden; StaleAccess
  */
 export async function callable(world: CallWorld, caller: Caller, agentIdOrSlug: string): Promise<CallableAgent> {
-  const agent = await world.agents.forCall(caller, agentIdOrSlug);
+  let agent: CallableAgent;
+  try {
+    agent = await world.agents.forCall(caller, agentIdOrSlug);
+  } catch (error) {
+    if (error instanceof CallboardError && error.code === "not_found") void noteHidden(world, caller, agentIdOrSlug);
+    throw error;
+  }
   if (agent.epoch > caller.epoch) throw new StaleAccess();
   return agent;
+}
+
+/** That an agent which is there stays hidden from a service without it in its list is audited, and not waited for. */
+async function noteHidden({ agents, refusals }: CallWorld, caller: Caller, agentIdOrSlug: string): Promise<void> {
+  const facts = await agents.facts(caller, agentIdOrSlug).catch(() => undefined);
+  if (facts === undefined) return;
+  const entry = { actor: { caller }, action: "agent.call", target: facts.id, requestId: null } as const;
+  await refusals.note({ ...entry, code: "not_found" });
 }
 
 /** @throws attribution_not_allowed */

@@ -141,6 +141,20 @@ describe("a refusal", () => {
   });
 });
 
+test("a service that would call an agent which is not in its list leaves an entry, and learns nothing", async () => {
+  const token = await server.service({ agent_ids: [] });
+  const client = server.client(token);
+  const { token_id } = (await client.get("/me")).body;
+  const { id } = (await server.client().get("/agents/help")).body;
+  const answers = [await client.post("/agents/help/threads", {}), await client.post("/agents/nothing/threads", {})];
+  expect(answers.map(({ status, body }) => [status, body.error.message])).toEqual(
+    Array(2).fill([404, "there is no such agent for this caller"]),
+  );
+  await expect
+    .poll(async () => (await entries(`&actor_id=${token_id}`)).map(({ action, target }) => [action, target]))
+    .toEqual([["agent.call", id]]);
+});
+
 describe("what speaks for somebody else without the right", () => {
   test("is in the log: a service that attributes, a person that does", async () => {
     const { id } = (await server.client().get("/agents?limit=1")).body.data[0];
