@@ -29,6 +29,7 @@ const agents: Record<string, AgentDefinition> = {
   waiter: { name: "Waiter", tools: ["hold"] },
   lobby: { name: "Lobby", agents: ["waiter"] },
   coder: { name: "Coder", tools: ["delegate"] },
+  thrifty: { name: "Thrifty", tools: ["delegate"], limits: { max_tokens: 100 } },
   worker: { name: "Worker" },
   ...Object.fromEntries(
     ["level-1", "level-2", "level-3", "level-4"].map((slug) => [slug, { name: slug, tools: ["delegate"] }]),
@@ -63,8 +64,12 @@ const tools = {
     input: anything,
     effect: "idempotent",
     async run(input, { invokeAgent }) {
-      const { to = [], ...extra } = input as { to?: string[] };
+      const { to = [], together, ...extra } = input as { to?: string[]; together?: boolean };
       const said: unknown[] = [];
+      if (together) {
+        const runs = await Promise.all(to.map((slug) => invokeAgent(slug, { message: `For ${slug}` })));
+        return runs.map((one) => one.state === "completed" && one.output());
+      }
       for (const slug of to) {
         const run = await invokeAgent(slug, { message: `For ${slug}`, ...extra } as { message: string });
         said.push(run.state === "completed" ? run.output() : run.error.code);
@@ -349,6 +354,22 @@ describe("limits", () => {
       [toUuid(id)],
     );
     expect(rows.map(({ limits }) => limits)).toMatchObject([{ max_tokens: 45 }, { max_tokens: 45 }]);
+  });
+
+  test("and those that a tool calls side by side", async () => {
+    const asked = { to: ["billing", "worker", "waiter"], together: true };
+    answerWith("thrifty", () => callTool("delegate", asked), results);
+    answerWith("waiter", () => say("waited"));
+    const { id, result } = await run("thrifty");
+    expect(result?.text).toContain("waited");
+    const rows = await server.app.database.rows<{ limits: { max_tokens: number } }>(
+      { name: "", text: "select limits from runs where parent_run_id = $1" },
+      [toUuid(id)],
+    );
+    // A third of what is left for each; less for one that begins when another has ended.
+    const given = rows.map(({ limits }) => limits.max_tokens);
+    expect(given).toHaveLength(3);
+    expect(Math.max(...given)).toBe(30);
   });
 
   test("agents that call each other through tools stop at a circle and at depth three", async () => {

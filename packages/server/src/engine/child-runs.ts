@@ -8,7 +8,9 @@
  * D2  The child works for the same principal, which is stored; whether that one may use the child's agent is
  *     decided as its rights stand when the call begins, in the commit that begins it.
  * D3  The child works under the version that was live at that moment.
- * D4  Nobody cancels a child here: when its call or the run of its call is over, `settleFamilies` does.
+ * D4  It is given what its caller has left, under the lock that all children of that one begin under: what one has
+ *     been given is nobody else's until it has ended.
+ * D5  Nobody cancels a child here: when its call or the run of its call is over, `settleFamilies` does.
  */
 import {
   type AgentConfig,
@@ -25,18 +27,15 @@ import { render } from "../calls/index.ts";
 import type { Feed } from "../events/index.ts";
 import {
   Attempts,
-  addUsage,
   agentsAbove,
   childIds,
   findRun,
   keyOf,
   type RunHost,
   type RunKey,
-  type RunLimits,
   type RunRow,
   startChild,
   toRun,
-  usedByChildren,
 } from "../runs/index.ts";
 import type { Database, Wakes } from "../storage/index.ts";
 import { leave } from "./child-limits.ts";
@@ -157,8 +156,6 @@ export class ChildRuns {
     if (row.depth + 1 > MAX_DEPTH) return refused(`agents may call each other ${MAX_DEPTH} levels deep at most`);
     const above = await agentsAbove(this.#services.database, row.organization_id, row.id);
     if (above.includes(toUuid(agent.agentId))) return refused(`the agent ${asked.slug} is at work on this already`);
-    const limits = await this.#left(parent, asked.share);
-    if (limits === undefined) return refused("the run has nothing left of its limits for another agent");
     const { prompt, variables } = render(agent.config, asked.variables);
     const started = await startChild(
       { ...this.#services, host: this.#host, wakes: this.#wakes },
@@ -171,18 +168,13 @@ export class ChildRuns {
         content: [{ type: "text", text: asked.message }],
         prompt,
         variables,
-        limits,
+        limits: (below) => leave(parent.config.limits, parent.used(), below, parent.leftMs(), asked.share),
         epoch: agent.epoch,
       },
     );
     if (started.kind === "fenced") throw new RunStop("lost");
-    return started.kind === "stale" ? undefined : started.row;
-  }
-
-  async #left(parent: Parent, share: number): Promise<RunLimits | undefined> {
-    const { row } = parent.run;
-    const below = await usedByChildren(this.#services.database, row.organization_id, row.id);
-    return leave(parent.config.limits, addUsage(parent.used(), below), parent.leftMs(), share);
+    if (started.kind === "spent") return refused("the run has nothing left of its limits for another agent");
+    return started.kind === "started" ? started.row : undefined;
   }
 
   /** Waits for the child's end, or for its beginning to wait. */

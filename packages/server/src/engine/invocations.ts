@@ -2,6 +2,7 @@
  * `invokeAgent` of one tool call: counts its uses, so that a repeated call joins the children it began, and ends
  * the call when a child of it waits.
  */
+import { setImmediate as turnOver } from "node:timers/promises";
 import type { AgentFile, AgentRef, FinishedRun, InvokeAgent, InvokeAgentOptions, ToolEffect } from "@callboard/kit";
 import type { CallId, RunId, VariableValue } from "@callboard/protocol";
 import { requireStorable } from "../access/index.ts";
@@ -26,6 +27,8 @@ export class Invocations {
   readonly #over = new AbortController();
   #suspend: (error: CallSuspended) => void = () => {};
   #count = 0;
+  /** Uses of this turn of the event loop: they begin together and share what is left, as the calls of a step do. */
+  #together = { count: 0 };
   /** The run that the first use began or joined. */
   first: RunId | undefined;
   /** Rejects with CallSuspended when a child waits and the call can be made again: nothing is held meanwhile. */
@@ -65,8 +68,16 @@ export class Invocations {
     const { parent, children, signal } = this.#host;
     const { id: callId, effect, share } = this.#call;
     const must = effect === "once";
+    const together = this.#together;
+    together.count++;
+    await turnOver();
+    if (this.#together === together) this.#together = { count: 0 };
     const stop = AbortSignal.any([signal, this.#over.signal]);
-    const outcome = await children.call(parent, { callId, number, slug, message, variables, share, must }, stop);
+    const outcome = await children.call(
+      parent,
+      { callId, number, slug, message, variables, share: share * together.count, must },
+      stop,
+    );
     if (outcome.kind === "denied") throw new CallDenied(`agent ${slug}: ${outcome.reason}`);
     if (outcome.kind === "refused") throw new Error(`agent ${slug}: ${outcome.reason}`);
     if (number === 1) this.first = outcome.run.id;

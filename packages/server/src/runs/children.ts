@@ -63,6 +63,26 @@ export async function usedByChildren(sql: Sql, organization: string, run: string
   return (await sql.row<Usage>(used, [organization, run])) as Usage; // sums have one row
 }
 
+/** What the runs have that a run has called: used so far, and given; those that have ended were given what they used. */
+export type Below = { used: Usage; given: { tokens: number; micros: number } };
+
+const below = statement(
+  "runs.below",
+  `select coalesce(sum(input_tokens), 0)::bigint as input_tokens, coalesce(sum(output_tokens), 0)::bigint as output_tokens,
+          coalesce(sum(cost_micros), 0)::bigint as cost_micros,
+          coalesce(sum(greatest(input_tokens + output_tokens,
+            case when ended_at is null then (limits ->> 'max_tokens')::bigint end)), 0)::bigint as tokens,
+          coalesce(sum(greatest(cost_micros,
+            case when ended_at is null then (limits ->> 'max_cost_micros')::bigint end)), 0)::bigint as micros
+     from runs where organization_id = $1 and parent_run_id = $2`, // runs_parent
+);
+/** With the thread of the run under lock nothing is given meanwhile. */
+export async function readBelow(sql: Sql, organization: string, run: string): Promise<Below> {
+  const row = await sql.row<Usage & Below["given"]>(below, [organization, run]);
+  const { tokens, micros, ...used } = row as Usage & Below["given"]; // sums have one row
+  return { used, given: { tokens, micros } };
+}
+
 export type OpenRun = { organization_id: string; id: string; thread_id: string };
 
 const orphans = statement(

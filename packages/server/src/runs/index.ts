@@ -11,7 +11,7 @@ export type {
   StepRow,
 } from "./change.ts";
 export { childIds } from "./child-id.ts";
-export { agentsAbove, callIdOf, nest, readTree, usedByChildren } from "./children.ts";
+export { agentsAbove, type Below, callIdOf, nest, readTree, usedByChildren } from "./children.ts";
 export { type Claim, claimRuns, isSuspect } from "./claim.ts";
 export { type CommitResult, RunCommits } from "./commits.ts";
 export { decideById, expire } from "./decide.ts";

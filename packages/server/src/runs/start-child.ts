@@ -9,6 +9,7 @@ import { type Feed, insertEvents, newEvent } from "../events/index.ts";
 import type { Database, Transaction, Wakes } from "../storage/index.ts";
 import { insertThread, type ThreadRow } from "../threads/index.ts";
 import { childIds } from "./child-id.ts";
+import { type Below, readBelow } from "./children.ts";
 import type { Claim } from "./claim.ts";
 import type { RunHost } from "./host.ts";
 import { keyOf, type RunLimits, type RunRow, runScope } from "./run.ts";
@@ -28,13 +29,17 @@ export type ChildRequest = {
   content: ContentPart[];
   prompt: string;
   variables: Record<string, VariableValue>;
-  limits: RunLimits;
+  /** What it may use, of what its caller has left; undefined for nothing. */
+  limits: (below: Below) => RunLimits | undefined;
   /** The access epoch under which the call was allowed. */
   epoch: number;
 };
 
-/** `fenced`: the parent is not this process's any more. `stale`: access changed since it was read. */
-export type ChildStarted = { kind: "started"; row: RunRow } | { kind: "fenced" } | { kind: "stale" };
+/**
+ * `fenced`: the parent is not this process's any more. `stale`: access changed since it was read. `spent`: the parent
+ * has nothing left for it.
+ */
+export type ChildStarted = { kind: "started"; row: RunRow } | { kind: "fenced" | "stale" | "spent" };
 
 export function startChild(deps: ChildDeps, request: ChildRequest): Promise<ChildStarted> {
   const { parent, fence, epoch } = request;
@@ -48,7 +53,9 @@ export function startChild(deps: ChildDeps, request: ChildRequest): Promise<Chil
     const before = await findRun(tx, key.organizationId, childIds(request.callId, request.number).runId);
     if (before !== undefined) return { kind: "started", row: before };
     if (log.epoch !== epoch) return { kind: "stale" };
-    return { kind: "started", row: await write(tx, deps, request, log.row, at) };
+    const limits = request.limits(await readBelow(tx, key.organization, key.run));
+    if (limits === undefined) return { kind: "spent" };
+    return { kind: "started", row: await write(tx, deps, request, limits, log.row, at) };
   });
 }
 
@@ -56,6 +63,7 @@ async function write(
   tx: Transaction,
   { host, feed, wakes }: ChildDeps,
   request: ChildRequest,
+  limits: RunLimits,
   parentThread: ThreadRow,
   at: string,
 ): Promise<RunRow> {
@@ -103,7 +111,7 @@ async function write(
     parent_run_id: parent.id,
     parent_call_id: toUuid(request.callId),
     depth: parent.depth + 1,
-    limits: request.limits,
+    limits,
     state: worker === null ? "queued" : "running",
     trigger: "agent",
     attempt: worker === null ? 0 : 1,
