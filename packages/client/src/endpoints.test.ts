@@ -29,8 +29,12 @@ describe("calling an endpoint", () => {
     const { id } = await client.endpoints.call(ticket, { verbose: "yes" });
     expectTypeOf(id).toEqualTypeOf<string>();
     expect([server.seen[0]?.method, server.seen[0]?.url]).toEqual(["GET", "/endpoints/tickets/t-7?verbose=yes"]);
+    await client.endpoints.call(ticket); // nothing of it is needed
     // @ts-expect-error an input that does not fit
     await client.endpoints.call(ticket, { verbose: 1 });
+    const needs = { method: "POST", path: "needs" } as EndpointRef<{ text: string }, null>;
+    // @ts-expect-error a field is needed
+    await client.endpoints.call(needs);
   });
 
   test("with GET sends the input in the query", async () => {

@@ -32,12 +32,13 @@ export type EndpointRef<Input = unknown, Output = Json> = {
   readonly types?: { readonly input: Input; readonly output: Output };
 };
 
+/** An input without a field that is needed may be left out. */
+type Given<Input> = object extends Input
+  ? [input?: Input, options?: EndpointOptions]
+  : [input: Input, options?: EndpointOptions];
+
 export type CallEndpoint = {
-  <Input, Output>(
-    endpoint: EndpointRef<Input, Output>,
-    input: NoInfer<Input>,
-    options?: EndpointOptions,
-  ): Promise<Output>;
+  <Input, Output>(endpoint: EndpointRef<Input, Output>, ...given: Given<NoInfer<Input>>): Promise<Output>;
   <Output = Json>(path: string, input?: unknown, options?: EndpointCallOptions): Promise<Output>;
 };
 

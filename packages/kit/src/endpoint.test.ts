@@ -57,6 +57,13 @@ describe("an endpoint", () => {
     }>();
   });
 
+  test("gives clients null for no answer, and JSON for any", () => {
+    const nothing = defineEndpoint({ method: "DELETE", input, output: z.void(), mode: "sync", handle: () => {} });
+    expectTypeOf<EndpointOutput<typeof nothing>>().toEqualTypeOf<null>();
+    const anything = defineEndpoint({ method: "GET", input, output: z.any(), mode: "sync", handle: () => 1 });
+    expectTypeOf<EndpointOutput<typeof anything>>().toEqualTypeOf<Json>();
+  });
+
   test("gets its input as the schema gives it out, and knows its caller from the request alone", () => {
     defineEndpoint({
       method: "POST",

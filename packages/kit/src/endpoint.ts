@@ -222,7 +222,9 @@ type Printed<T> = T extends Json
 
 /** What a client sends to an endpoint, and what it gets for an answer. */
 export type EndpointInput<E> = E extends Endpoint<infer Input, StandardSchema> ? InputOf<Input> : never;
-export type EndpointOutput<E> = E extends Endpoint<StandardSchema, infer Output> ? Printed<OutputOf<Output>> : never;
+export type EndpointOutput<E> = E extends Endpoint<StandardSchema, infer Output> ? Answered<OutputOf<Output>> : never;
+/** No answer is printed as `null`; of a schema that says nothing JSON is all that is known. */
+type Answered<T> = unknown extends T ? Json : [T] extends [undefined] | [void] ? null : Printed<T>;
 
 /** An endpoint; the default export of `endpoints/<path>.ts`, which is served at `/endpoints/<path>`. */
 export function defineEndpoint<Input extends StandardSchema, Output extends StandardSchema>(

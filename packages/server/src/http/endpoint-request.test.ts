@@ -89,6 +89,10 @@ test.each([
 });
 
 describe("a query", () => {
+  test("cannot hide a field behind the name of a prototype", async () => {
+    expect((await get("any-query?__proto__=x")).status).toBe(422);
+  });
+
   test("beside a body is for the handler alone, and may say anything twice", async () => {
     expect((await call(server, "optional?x=1&x=2", {})).status).toBe(200);
   });

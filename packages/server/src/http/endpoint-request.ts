@@ -47,13 +47,14 @@ const unsupported = (found: string) =>
   new CallboardError("unsupported_media_type", `content-type is ${found}; expected application/json`);
 
 function queryFields(query: string, lists: ReadonlySet<string>): Record<string, string | string[]> {
-  const fields: Record<string, string | string[]> = {};
   const given = new URLSearchParams(query);
-  for (const name of new Set(given.keys())) {
-    const values = given.getAll(name);
-    if (lists.has(name)) fields[name] = values;
-    else if (values.length > 1) throw invalidRequest([{ path: name, message: "given more than once" }]);
-    else fields[name] = values[0] as string;
-  }
-  return fields;
+  // Not by assignment, in which a field called `__proto__` would vanish.
+  return Object.fromEntries(
+    [...new Set(given.keys())].map((name) => {
+      const values = given.getAll(name);
+      if (lists.has(name)) return [name, values];
+      if (values.length > 1) throw invalidRequest([{ path: name, message: "given more than once" }]);
+      return [name, values[0] as string];
+    }),
+  );
 }
