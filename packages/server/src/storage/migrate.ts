@@ -23,11 +23,7 @@ export async function migrate(connectionString: string): Promise<void> {
   const client = new pg.Client(connectionConfig(connectionString));
   await client.connect();
   try {
-    await client.query("select pg_advisory_lock($1)", [LOCK]);
-    await client.query(`create table if not exists migrations (
-      name text primary key, checksum text not null, applied_at timestamptz not null default now())`);
-    const { rows } = await client.query<{ name: string; checksum: string }>("select name, checksum from migrations");
-    const applied = new Map(rows.map((row) => [row.name, row.checksum]));
+    const applied = await readLedger(client);
     const unknown = [...applied.keys()].filter((name) => !files.includes(name));
     if (unknown.length > 0) {
       throw new Error(
@@ -49,4 +45,15 @@ export async function migrate(connectionString: string): Promise<void> {
   } finally {
     await client.end(); // releases the lock too
   }
+}
+
+/** Takes the lock until the connection ends, and says what was applied: in one message, as every start asks this. */
+async function readLedger(client: pg.Client): Promise<Map<string, string>> {
+  const results: unknown = await client.query(`
+    select pg_advisory_lock(${LOCK});
+    create table if not exists migrations (
+      name text primary key, checksum text not null, applied_at timestamptz not null default now());
+    select name, checksum from migrations`);
+  const [, , { rows }] = results as [unknown, unknown, pg.QueryResult<{ name: string; checksum: string }>];
+  return new Map(rows.map(({ name, checksum }) => [name, checksum]));
 }

@@ -104,8 +104,7 @@ end $do$`;
  */
 export async function protect(client: pg.Client): Promise<void> {
   try {
-    await client.query(makeRole);
-    await client.query(joinRole);
+    await client.query(`${makeRole}; ${joinRole}`);
   } catch (error) {
     if ((error as { code?: unknown }).code !== INSUFFICIENT_PRIVILEGE) throw error;
     const { rows } = await client.query<{ name: string }>("select quote_ident(current_user) as name");
@@ -116,7 +115,5 @@ export async function protect(client: pg.Client): Promise<void> {
       { cause: error },
     );
   }
-  await client.query("begin");
-  await client.query(protectTables);
-  await client.query("commit");
+  await client.query(protectTables); // one statement, so all of it or nothing
 }
