@@ -51,7 +51,7 @@ const endpoints = {
   }),
   brief: defineEndpoint({
     ...polling,
-    timeoutMs: 300,
+    timeoutMs: 4000,
     handle: async ({ runAgent }) => ({ said: String((await runAgent("slow", { message: "m" })).output()) }),
   }),
   fails: defineEndpoint({

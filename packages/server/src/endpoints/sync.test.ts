@@ -99,7 +99,7 @@ const endpoints = {
   }),
   "hangs-in-agent": defineEndpoint({
     ...common,
-    timeoutMs: 300,
+    timeoutMs: 4000,
     input: text,
     output: answer,
     handle: async ({ runAgent }) => ({ said: String((await runAgent("slow", { message: "m" })).output()) }),
