@@ -24,7 +24,7 @@ beforeAll(async () => {
   watcher = new pg.Client({ connectionString: world.server.databaseUrl });
   await Promise.all([other.connect(), watcher.connect()]);
   pid = (await other.query("select pg_backend_pid() as pid")).rows[0].pid;
-}, 120_000);
+}, 600_000);
 afterEach(() => other.query("rollback"));
 afterAll(async () => {
   await Promise.all([other.end(), watcher.end()]);
@@ -108,7 +108,7 @@ describe("while access is being changed", () => {
     expect(after).toEqual(before);
   };
 
-  test.each(writing)("%s waits, and then is refused", { timeout: 60_000 }, async (name) => {
+  test.each(writing)("%s waits, and then is refused", async (name) => {
     const rule = rules[name];
     const route: Route = routes[name];
     const caller = rule.sessionOnly === true ? await world.fresh.session() : world.callers.owner;

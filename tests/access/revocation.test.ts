@@ -334,7 +334,7 @@ test("a file that somebody downloads slowly is cut off", { timeout: TIMEOUT }, a
         response.on("close", done);
         response.on("error", () => undefined);
         const revoked = server.client().post(`/tokens/${who.tokenId}/revoke`);
-        void revoked.then(() => setTimeout(() => response.resume(), 3000));
+        void revoked.then(() => setTimeout(() => response.resume(), 8000));
       });
     })
       .on("error", fail)

@@ -56,7 +56,7 @@ async function call(place: Place, token: string, input: object = {}, more: objec
   const body = { input: { type: "user.message", text: "?" }, ...more };
   const made = await server.client(token).post("/agents/desk/threads", body);
   expect(made.status, made.text).toBe(201);
-  const ended = await server.client(token).get(`/runs/${made.body.run.id}`, { headers: { prefer: "wait=30" } });
+  const ended = await server.client(token).get(`/runs/${made.body.run.id}`, { headers: { prefer: "wait=60" } });
   expect(ended.body.state).toBe("completed");
   const assertions = sent(place).slice(before);
   return { run: ended.body, assertions };
