@@ -152,6 +152,9 @@ export class Engine implements RunHost {
     for (const loop of this.#loops.values()) loop.handOver();
     const deadline = Date.now() + graceMs;
     while (this.#loops.size > 0 && Date.now() < deadline) await sleep(10);
+    // Somebody else's from here on. The doors of tools are closed next, and what that does to a call under way is no
+    // outcome of the call: nobody knows that one.
+    for (const loop of this.#loops.values()) loop.lose();
     for (const timer of this.#timers) clearInterval(timer);
     wheel.stop();
     await this.#settling;
