@@ -51,7 +51,7 @@ export function addDocumentCommands(program: Command, contextOf: ContextOf): voi
     .action(async (collection: string, options: PageOptions, command: Command) => {
       const { client, json } = contextOf(command);
       const page = await listed(options, (at) => client.documents.list(collection, at));
-      printPage(json, page, ["id", "name", "title", "media_type", "passages", "created_at"]);
+      printPage(json, page, ["id", "name", "title", "media_type", "passages", "revision", "updated_at"]);
     });
 
   documents

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { noProjectFile } from "../../config/index.ts";
 import { use } from "../fixture.ts";
 import { loadTools, type ToolRegistry } from "../registry.ts";
-import { drip, type Listening, rawServer, recordingLog, redirect, refused, until } from "./fixture.ts";
+import { drip, type Listening, listen, rawServer, recordingLog, redirect, refused, until } from "./fixture.ts";
 
 const ends: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -96,6 +96,23 @@ describe("a hostile listing", () => {
     });
     expect(pages).toBe(20);
     expect(mcpNames(tools)).toHaveLength(20);
+  });
+
+  test("that never comes keeps nobody from starting, and ends when the server stops", async () => {
+    let asked = false;
+    const server = await listen(() => {
+      asked = true; // and nothing is said
+    });
+    ends.push(server.stop);
+    const crm = { url: server.url, headers: {}, identity: false, timeoutMs: 5000 };
+    const file = { ...noProjectFile, mcpServers: { crm } };
+    const tools = await loadTools({ project: null, file, allowPrivateNetwork: true, log: recordingLog() });
+    await until(() => asked);
+    expect(tools.missing("crm__t")).toContain("could not be listed: it was not asked yet");
+    const waiting = tools.ready(["crm__t"]);
+    await tools.stop();
+    await waiting;
+    expect(mcpNames(tools)).toEqual([]);
   });
 
   test.each([

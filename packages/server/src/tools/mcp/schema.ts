@@ -21,8 +21,11 @@ const CHECK_MS = 500;
 const MAX_SLOW = 3;
 const MAX_ISSUES = 8;
 
-/** By the schema's text: servers list the same tools again and again. */
-const compiled = new Lru<string, ValidateFunction>(1000);
+/** `slow` counts the checks that took too long. */
+type Compiled = { readonly validate: ValidateFunction; slow: number };
+
+/** By the schema's text: servers list the same tools again and again, and a slow one stays known for it. */
+const compiled = new Lru<string, Compiled>(1000);
 
 export type ForeignSchema = { shown: JsonSchema; schema: StandardSchema };
 
@@ -51,12 +54,13 @@ function readSchema(given: unknown, kind: Kind): ForeignSchema {
   const { $schema, $id: _, ...shown } = copied;
   if (kind === "input" && shown.type !== "object") throw new Error("is not of an object");
   const key = `${$schema} ${JSON.stringify(shown)}`;
-  let validate = compiled.get(key);
-  if (validate === undefined) {
-    validate = compile(shown, typeof $schema === "string" && /draft-0[4-7]/.test($schema) ? "old" : "new");
-    compiled.set(key, validate);
+  let found = compiled.get(key);
+  if (found === undefined) {
+    const validate = compile(shown, typeof $schema === "string" && /draft-0[4-7]/.test($schema) ? "old" : "new");
+    found = { validate, slow: 0 };
+    compiled.set(key, found);
   }
-  return { shown, schema: toStandard(validate, kinds[kind]) };
+  return { shown, schema: toStandard(found, kinds[kind]) };
 }
 
 const refused = new Set(["__proto__", "$id", "$async", "$anchor", "$dynamicAnchor", "$recursiveAnchor"]);
@@ -116,19 +120,19 @@ function compile(schema: JsonSchema, kind: keyof typeof makers): ValidateFunctio
   }
 }
 
-function toStandard(validate: ValidateFunction, what: string): StandardSchema {
-  let slow = 0;
+function toStandard(known: Compiled, what: string): StandardSchema {
+  const { validate } = known;
   return {
     "~standard": {
       version: 1,
       vendor: "mcp",
       validate: (value) => {
-        if (slow >= MAX_SLOW) throw new Error(`${what} cannot be checked`);
+        if (known.slow >= MAX_SLOW) throw new Error(`${what} cannot be checked`);
         try {
           if (within(CHECK_MS, () => validate(value))) return { value };
         } catch (error) {
           if (!(error instanceof TooSlow)) throw error;
-          slow++;
+          known.slow++;
           throw new Error(`checking ${what} takes too long`);
         }
         return { issues: (validate.errors ?? []).slice(0, MAX_ISSUES).map(toIssue) };
