@@ -31,7 +31,9 @@ const bin = () => join(desk, "node_modules/@callboard/cli/bin/callboard.js");
 beforeAll(async () => {
   work = await realpath(await mkdtemp(join(tmpdir(), "callboard-packed-")));
   await build(built);
-  await run("npm", ["pack", ...published.map(built), "--pack-destination", work, "--silent"], { cwd: work });
+  // What npm keeps lies here too, and it asks nobody: neither a home folder nor a network is needed.
+  const env = { ...process.env, npm_config_cache: join(work, "npm"), npm_config_offline: "true" };
+  await run("npm", ["pack", ...published.map(built), "--pack-destination", work, "--silent"], { cwd: work, env });
   await unpack("create-callboard", join(work, "create-callboard"));
   desk = join(work, "my-desk");
   await run(process.execPath, [join(work, "create-callboard/bin/create-callboard.js"), desk]);
