@@ -87,7 +87,7 @@ export {
   updateOrganization,
 } from "./people.ts";
 export { Refusals, type RefusalsOptions, toTarget } from "./refusals.ts";
-export { outranks, requireOutranks } from "./roles.ts";
+export { outranks, requireOutranks, requireToRaise, requireWhole } from "./roles.ts";
 export { isSecret, newSecret, randomDigits, secretDigest } from "./secret.ts";
 export { requireSeen } from "./seen.ts";
 export {

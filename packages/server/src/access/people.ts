@@ -25,7 +25,7 @@ import { audit } from "./audit.ts";
 import type { Person } from "./decide.ts";
 import { type AccessWakes, accessChanged } from "./epoch.ts";
 import type { Grant } from "./grant.ts";
-import { decideMemberChange, requireOutranks } from "./roles.ts";
+import { decideMemberChange, requireOutranks, requireToRaise } from "./roles.ts";
 import { revokeOfMember } from "./sessions.ts";
 import { requireStorable } from "./storable.ts";
 
@@ -244,6 +244,7 @@ export async function addMember(
 ): Promise<Member> {
   requireStorable(body);
   requireOutranks(caller.role, body.role);
+  requireToRaise(caller, body.role);
   const userId = await findOrCreateUser(tx, body);
   if ((await tx.run(insertMember, [toUuid(organizationId), toUuid(userId), body.role, body.name])) === 0) {
     throw new CallboardError("already_exists", `${body.email} is a member already`);
@@ -272,6 +273,7 @@ export async function updateMember(
   await accessChanged(tx, wakes, organizationId); // takes the lock of P1
   const member = await getMember(tx, organizationId, userId);
   decideMemberChange(caller, { userId: member.user_id, role: member.role }, body);
+  if (body.role !== undefined && body.role !== member.role) requireToRaise(caller, body.role);
   const role = body.role ?? member.role;
   const suspended = body.suspended ?? member.suspended;
   if (role !== "owner" || suspended) await keepAnOwner(tx, organizationId, member);

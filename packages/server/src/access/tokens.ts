@@ -30,7 +30,7 @@ import type { Caller } from "./caller.ts";
 import { isAdmin } from "./decide.ts";
 import { type AccessWakes, accessChanged } from "./epoch.ts";
 import type { Grant } from "./grant.ts";
-import { requireOutranks } from "./roles.ts";
+import { requireOutranks, usualScopes } from "./roles.ts";
 import { newSecret, secretDigest, shownPrefix, type TokenKind } from "./secret.ts";
 import { invalidRequest, requireStorable } from "./storable.ts";
 
@@ -39,7 +39,7 @@ const DAY_MS = 86_400_000;
 const USUAL_DAYS = 90;
 /** What a token may do when its maker names no scopes. */
 export const defaultScopes: Record<TokenKind, readonly Scope[]> = {
-  personal: allScopes.filter((scope) => scope !== "runs:raw"),
+  personal: usualScopes,
   service: ["agents:read", "threads:read", "threads:write"],
 };
 

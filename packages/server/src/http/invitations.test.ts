@@ -346,6 +346,36 @@ describe("a link to set a password", () => {
   });
 });
 
+describe("a token with few scopes", () => {
+  test("makes nobody an owner or admin, sets nobody's password and chooses no issuer: that would be worth all scopes", async () => {
+    const owner = server.client();
+    const token = async (...scopes: string[]) =>
+      server.client((await owner.post("/tokens", { label: "few", scopes })).body.secret);
+    const people = await token("members:write", "members:read");
+    const { userId } = await server.person("member");
+    const invitation = await invited(server, { role: "admin" });
+    const sso = {
+      slug: "few",
+      name: "F",
+      issuer: "https://id.example",
+      client_id: "c",
+      email_domains: ["example.com"],
+    };
+    const answers = [
+      await people.post("/invitations", { email: address(), role: "owner" }),
+      await people.post(`/invitations/${invitation.id}/resend`),
+      await people.post("/members", { email: address(), name: "A", role: "admin" }),
+      await people.patch(`/members/${userId}`, { role: "admin" }),
+      await people.post("/password-links", { user_id: userId }),
+      await (await token("organization:write")).post("/sso-connections", sso),
+    ];
+    expect(answers.map(codeOf)).toEqual(Array(6).fill("insufficient_scope"));
+    expect((await people.post("/invitations", { email: address() })).status).toBe(201);
+    expect((await people.patch(`/members/${userId}`, { role: "guest" })).status).toBe(200);
+    expect((await people.patch(`/members/${userId}`, { suspended: true })).status).toBe(200);
+  });
+});
+
 describe("one's own password", () => {
   const change = (by: Browser, old_password: string, new_password: string) =>
     by.post("/password", { old_password, new_password });

@@ -24,6 +24,7 @@ import {
   invalidRequest,
   requireGroups,
   requireStorable,
+  requireWhole,
   revokeOfConnection,
 } from "../access/index.ts";
 import { type SealedSecret, type SecretKeys, secretColumn } from "../secrets/index.ts";
@@ -147,6 +148,7 @@ export async function createConnection(
   requestId: RequestId,
 ): Promise<SsoConnection> {
   requireStorable(body);
+  requireWhole(caller, "decide who signs people in");
   await requireGroups(tx, organizationId, "group_mapping", Object.values(body.group_mapping));
   const id = newId("ssoConnection");
   const key = [toUuid(organizationId), toUuid(id)];
@@ -186,6 +188,7 @@ export async function updateConnection(
   requestId: RequestId,
 ): Promise<SsoConnection> {
   requireStorable(body);
+  requireWhole(caller, "decide who signs people in");
   await accessChanged(tx, world.wakes, organizationId);
   const before = await read(tx, organizationId, connectionId);
   const id = fromUuid("ssoConnection", before.id);

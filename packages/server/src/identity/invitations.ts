@@ -37,6 +37,7 @@ import {
   requireGroups,
   requireOutranks,
   requireStorable,
+  requireToRaise,
   secretDigest,
 } from "../access/index.ts";
 import {
@@ -172,6 +173,7 @@ export async function createInvitation(
 ): Promise<CreatedInvitation> {
   requireStorable(body);
   requireOutranks(caller.role, body.role);
+  requireToRaise(caller, body.role);
   await requireGroups(tx, organizationId, "group_ids", body.group_ids);
   const organization = toUuid(organizationId);
   if ((await tx.row(isMember, [organization, body.email])) !== undefined) {
@@ -219,6 +221,7 @@ export async function resendInvitation(
 ): Promise<CreatedInvitation> {
   const { caller, organizationId } = grant;
   const { invitation, key } = await hold(tx, grant, invitationId);
+  requireToRaise(caller, invitation.role);
   refuseClosed(invitation, "accepted", "revoked");
   const token = newSecret("invitation");
   await tx.run(renew, [...key, secretDigest(token), toUuid(caller.userId as UserId), DAYS]);

@@ -27,6 +27,7 @@ import {
   newSecret,
   outranks,
   requireOutranks,
+  requireWhole,
   revokeOfPassword,
   secretDigest,
 } from "../access/index.ts";
@@ -82,6 +83,7 @@ export async function createPasswordLink(
     throw new CallboardError("forbidden", "one's own password is changed by giving the old one");
   }
   requireOutranks(caller.role, member.role);
+  requireWhole(caller, "make a link that sets a password");
   return issueLink(tx, world, { organizationId, userId: member.user_id, by: caller.userId }, { caller }, requestId);
 }
 
