@@ -296,6 +296,19 @@ describe("what goes wrong", () => {
     });
   });
 
+  test("is JSON with --json, as the API says it", async () => {
+    const fields = [{ path: "input.text", message: "expected text" }];
+    const server = await scriptedServer({
+      "POST /threads/thread_1/events": refuse(422, "invalid_request", "the body is wrong", { fields }),
+    });
+    const told = async (url: string, args: string[]) => JSON.parse((await callboard(url, [...args, "--json"])).stderr);
+    expect(await told(server.url, ["events", "send", "thread_1", "hi"])).toEqual({
+      error: { code: "invalid_request", message: "the body is wrong", request_id: "req_1", details: { fields } },
+    });
+    expect(await told("http://127.0.0.1:2", ["me"])).toMatchObject({ error: { code: "no_answer" } });
+    expect(await told(server.url, ["threads", "delete", "thread_1"])).toMatchObject({ error: { code: "usage" } });
+  });
+
   test("on the way to the server says what the system said", async () => {
     const outcome = await callboard("http://127.0.0.1:2", ["agents", "publish", "support"]);
     expect(outcome.code).toBe(1);

@@ -21,11 +21,30 @@ export class InterruptedError extends Error {
   }
 }
 
-/** @returns no line where there is nothing to tell */
-export function toReport(error: unknown): { line?: string; exitCode: number } {
+export type Report = {
+  exitCode: number;
+  /** Absent where there is nothing to tell. */
+  line?: string;
+  /** The same for a program. */
+  error?: { code: string; message: string; request_id?: string; details?: object };
+};
+
+export function toReport(error: unknown): Report {
   if (error instanceof InterruptedError) return { exitCode: exitCode.interrupted };
-  if (error instanceof UsageError) return { line: error.message, exitCode: exitCode.usage };
-  return { line: lineOf(error), exitCode: exitCode.failed };
+  const isUsage = error instanceof UsageError;
+  const line = isUsage ? error.message : lineOf(error);
+  return { line, error: errorOf(error, line), exitCode: isUsage ? exitCode.usage : exitCode.failed };
+}
+
+function errorOf(error: unknown, line: string): NonNullable<Report["error"]> {
+  if (error instanceof CallboardApiError) {
+    const { code, message, requestId, details } = error;
+    return { code, message, ...(requestId === undefined ? {} : { request_id: requestId }), details };
+  }
+  if (error instanceof UsageError) return { code: "usage", message: line };
+  if (error instanceof CallboardConnectionError) return { code: "no_answer", message: line };
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return { code: typeof code === "string" ? code : "internal", message: line };
 }
 
 function lineOf(error: unknown): string {

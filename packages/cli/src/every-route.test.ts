@@ -10,6 +10,9 @@ import { startTestServer, type TestServer } from "../../server/src/testing/serve
 import { folder } from "./testing/callboard.ts";
 import { inProcess } from "./testing/in-process.ts";
 
+// Each test is a dozen commands, and passwords take their time.
+vi.setConfig({ testTimeout: 120_000 });
+
 const noInput = z.strictObject({});
 const PASSWORD = "nine lives of a cat";
 let server: TestServer;
@@ -121,6 +124,12 @@ test("events: sent, followed, listed and interrupted", async () => {
   expect(await done(["events", "send", thread.id, "Hello", "--follow"])).toMatch(/^> Hello\n.*You said: Hello\n/s);
   const log = await json(["events", "list", thread.id, "--type", "run.completed"]);
   expect(log.data).toHaveLength(1);
+  const batch = JSON.stringify([
+    { type: "user.message", text: "One" },
+    { type: "user.message", text: "Two" },
+  ]);
+  const other = await json(["threads", "create", "desk"]);
+  expect((await json(["events", "send", other.thread.id, "--batch", "-"], batch)).events).toHaveLength(2);
   const first = await refused(["events", "list", thread.id, "--limit", "1"]);
   expect(first).toMatchObject({ code: 0, stdout: "> Hello\n", stderr: "there are more: --after-seq 1\n" });
   const run = log.data[0].run_id;
@@ -138,11 +147,22 @@ test("events: sent, followed, listed and interrupted", async () => {
 });
 
 test("runs: started, listed, read and canceled", async () => {
-  const run = await json(["runs", "create", "desk", "Hello", "--wait"]);
-  expect(run).toMatchObject({ state: "completed", result: { text: "You said: Hello" } });
+  const path = join(await folder(), "list.csv");
+  await writeFile(path, "a,b\n");
+  const attached = ["--file", path, "--metadata", "order=17"];
+  const run = await json(["runs", "create", "desk", "Hello", "--wait", ...attached]);
+  expect((await json(["files", "list", run.thread_id])).data).toHaveLength(1);
+  expect(run).toMatchObject({ state: "completed", result: { text: expect.stringContaining("a,b") } });
   const raw = await json(["runs", "create-raw", "Hi", "--instructions", "Be short.", "--config", "-", "--wait"], "{}");
   expect(raw).toMatchObject({ state: "completed", agent_id: null });
-  expect((await json(["runs", "list", "--agent", "desk", "--limit", "1"])).data[0].id).toBe(run.id);
+  const messages = JSON.stringify([
+    { role: "user", text: "Hi" },
+    { role: "assistant", text: "Hello" },
+    { role: "user", text: "Again" },
+  ]);
+  const asked = ["runs", "create-raw", "--messages", "-", "--model", "scripted", "--model-id", "echo", "--wait"];
+  expect(await json(asked, messages)).toMatchObject({ result: { text: "You said: Again" } });
+  expect((await json(["runs", "list", "--agent", "desk", "--thread", run.thread_id])).data[0].id).toBe(run.id);
   expect(await json(["runs", "get", run.id, "--wait", "1"])).toMatchObject({ id: run.id });
   expect(await done(["runs", "tree", run.id])).toContain(`desk ${run.id} completed`);
   expect(await done(["runs", "transcript", run.id])).toContain("You said: Hello");

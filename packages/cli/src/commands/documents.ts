@@ -74,9 +74,12 @@ export function addDocumentCommands(program: Command, contextOf: ContextOf): voi
 
   confirming(documents.command("delete <document>"))
     .description("delete a document")
-    .action(async (documentId: string, options: ConfirmOptions, command: Command) => {
+    .option("--revision <revision>", "only if it is still this one, which you have seen")
+    .action(async (documentId: string, options: ConfirmOptions & { revision?: string }, command: Command) => {
       const { client, json } = contextOf(command);
-      if (await confirmed(`delete document ${documentId}`, options, json)) await client.documents.delete(documentId);
+      if (await confirmed(`delete document ${documentId}`, options, json)) {
+        await client.documents.delete(documentId, given({ ifRevision: options.revision }));
+      }
     });
 }
 

@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import type { Context, ContextOf } from "../context.ts";
 import { createEventPrinter } from "../event-printer.ts";
 import { followOnTerminal } from "../follow.ts";
+import { readJsonFile } from "../json-input.ts";
 import { toUpload } from "../local-file.ts";
 import { collect, given, wholeNumber } from "../options.ts";
 import { printJson, printTable, write } from "../output.ts";
@@ -10,7 +11,7 @@ import { printJson, printTable, write } from "../output.ts";
 const onActiveRuns = ["enqueue", "reject", "interrupt", "steer"] as const;
 type ListOptions = { afterSeq: number; limit?: number; type?: string[] };
 type FollowOptions = { afterSeq: number; untilRun?: string };
-type SendOptions = { onActiveRun?: (typeof onActiveRuns)[number]; file?: string[]; follow?: boolean };
+type SendOptions = { onActiveRun?: (typeof onActiveRuns)[number]; file?: string[]; follow?: boolean; batch?: string };
 
 export function addEventCommands(program: Command, contextOf: ContextOf): void {
   const events = program.command("events").description("the log of a thread");
@@ -42,14 +43,21 @@ export function addEventCommands(program: Command, contextOf: ContextOf): void {
     );
 
   events
-    .command("send <thread> <text>")
-    .description("send a message")
+    .command("send <thread> [text]")
+    .description("send a message, or several events at once")
+    .option(
+      "--batch <path>",
+      "JSON list of events in the place of a text, taken whole or not at all; - for standard input",
+    )
     .addOption(new Option("--on-active-run <what>", "what to do while a run is active").choices(onActiveRuns))
     .option("--file <path>", "attach a file (repeatable)", collect)
     .option("--follow", "print what happens until the run has ended")
-    .action((threadId: string, text: string, options: SendOptions, command: Command) =>
-      send(contextOf(command), threadId, text, options),
-    );
+    .action((threadId: string, text: string | undefined, options: SendOptions, command: Command) => {
+      if ((text === undefined) === (options.batch === undefined)) {
+        command.error("error: expected one of a text and --batch");
+      }
+      return send(contextOf(command), threadId, text ?? "", options);
+    });
 
   events
     .command("interrupt <thread>")
@@ -65,6 +73,10 @@ export function addEventCommands(program: Command, contextOf: ContextOf): void {
 
 async function send(context: Context, threadId: string, text: string, options: SendOptions): Promise<void> {
   const { client, json } = context;
+  if (options.batch !== undefined) {
+    const events = (await readJsonFile(options.batch)) as Batch;
+    return printSent(json, await client.events.send(threadId, { events }));
+  }
   const uploads = await Promise.all((options.file ?? []).map((path) => toUpload(path)));
   const files = await Promise.all(uploads.map((upload) => client.files.uploadToThread(threadId, upload)));
   const answer = await client.events.send(threadId, {
@@ -77,6 +89,8 @@ async function send(context: Context, threadId: string, text: string, options: S
   await followOnTerminal(context, threadId, { afterSeq: sent.seq - 1, until: sent.run.id });
 }
 
+/** The server says what is wrong with it. */
+type Batch = Extract<Parameters<Context["client"]["events"]["send"]>[1], { events: unknown }>["events"];
 type Sent = { events: { seq: number; type: string; run: { id: string; state: string } | null }[] };
 
 function printSent(json: boolean, answer: Sent): void {

@@ -4,19 +4,28 @@ import type { Context, ContextOf } from "../context.ts";
 import { exitCode } from "../errors.ts";
 import { followOnTerminal, untilInterrupted } from "../follow.ts";
 import { readJsonFile } from "../json-input.ts";
+import { toUpload } from "../local-file.ts";
 import { agentId } from "../names.ts";
 import { collect, given, listed, type PageOptions, paged, printPage, wholeNumber } from "../options.ts";
 import { plain, printJson, printOne, styled, write } from "../output.ts";
-import { parseVariables } from "../variables.ts";
+import { parseMetadata, parseVariables } from "../variables.ts";
 
 const states = ["queued", "running", "waiting", "completed", "failed", "canceled"] as const satisfies RunState[];
 const onActiveRuns = ["enqueue", "reject", "interrupt"] as const;
 type Ending = { wait?: true; follow?: true };
-type CreateOptions = Ending & { thread?: string; var?: string[]; onActiveRun?: (typeof onActiveRuns)[number] };
+type CreateOptions = Ending & {
+  thread?: string;
+  var?: string[];
+  file?: string[];
+  metadata?: string[];
+  onActiveRun?: (typeof onActiveRuns)[number];
+};
 type RawOptions = Ending & {
   agent?: string;
   thread?: string;
   var?: string[];
+  metadata?: string[];
+  messages?: string;
   model?: string;
   modelId?: string;
   instructions?: string;
@@ -33,30 +42,39 @@ export function addRunCommands(program: Command, contextOf: ContextOf): void {
     .description("start a run on a new thread, or on one that is there")
     .option("--thread <thread>", "the thread")
     .option("--var <NAME=value>", "set a variable; NAME:=json for numbers and booleans (repeatable)", collect)
+    .option("--file <path>", "attach a file (repeatable)", collect)
+    .option("--metadata <name=value>", "a fact of your own (repeatable)", collect)
     .addOption(new Option("--on-active-run <what>", "what to do while a run is active").choices(onActiveRuns))
     .action(async (agent: string, text: string, options: CreateOptions, command: Command) => {
       const context = contextOf(command);
+      const files = await attach(context.client, agent, options);
       const body = {
-        input: { type: "user.message", text },
+        input: { type: "user.message", content: [{ type: "text", text }, ...files] },
         ...given({
           thread_id: options.thread,
           on_active_run: options.onActiveRun,
+          metadata: options.metadata && parseMetadata(options.metadata),
           variables: options.var && parseVariables(options.var),
         }),
       };
       await finish(context, await context.client.runs.create(agent, body as NewRun), options);
     });
 
-  ending(runs.command("create-raw <text>"))
+  ending(runs.command("create-raw [text]"))
     .description("start a run without a saved agent; the organization has to allow it")
     .option("--agent <agent>", "what is not said here comes from this agent, by id or slug")
     .option("--thread <thread>", "a thread of that agent, or of an earlier raw run")
     .option("--model <connection>", "the model connection, by slug")
     .option("--model-id <id>", "the provider's name for the model")
     .option("--instructions <text>", "what the model is told first")
+    .option("--messages <path>", "JSON of the conversation so far, in the place of a text; - for standard input")
+    .option("--metadata <name=value>", "a fact of your own (repeatable)", collect)
     .option("--config <path>", "JSON of the whole configuration, - for standard input")
     .option("--var <NAME=value>", "set a variable of the agent; NAME:=json for numbers and booleans", collect)
-    .action(async (text: string, options: RawOptions, command: Command) => {
+    .action(async (text: string | undefined, options: RawOptions, command: Command) => {
+      if ((text === undefined) === (options.messages === undefined)) {
+        command.error("error: expected one of a text and --messages");
+      }
       const context = contextOf(command);
       const model = given({ connection: options.model, id: options.modelId });
       const config = {
@@ -65,9 +83,11 @@ export function addRunCommands(program: Command, contextOf: ContextOf): void {
         ...given({ instructions: options.instructions }),
       };
       const body = {
-        input: { type: "user.message", text },
         config,
         ...given({
+          input: text === undefined ? undefined : { type: "user.message", text },
+          messages: options.messages === undefined ? undefined : await readJsonFile(options.messages),
+          metadata: options.metadata && parseMetadata(options.metadata),
           agent_id: options.agent,
           thread_id: options.thread,
           variables: options.var && parseVariables(options.var),
@@ -143,6 +163,16 @@ const ending = (command: Command): Command =>
   command
     .option("--wait", "print the run once it has ended")
     .option("--follow", "print what happens until the run has ended");
+
+async function attach(client: CallboardClient, agent: string, { thread, file = [] }: CreateOptions) {
+  const uploads = await Promise.all(file.map((path) => toUpload(path)));
+  const files = await Promise.all(
+    uploads.map((upload) =>
+      thread === undefined ? client.files.uploadToAgent(agent, upload) : client.files.uploadToThread(thread, upload),
+    ),
+  );
+  return files.map(({ id }) => ({ type: "file", file_id: id }));
+}
 
 async function finish(context: Context, run: Run, { wait, follow }: Ending): Promise<void> {
   const { client, json } = context;
