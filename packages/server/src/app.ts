@@ -282,7 +282,11 @@ export async function createApp(config: Config, databaseUrl: string, secretKey: 
   }
   let serving = true;
   const ready = async () => serving && (await database.row(ping).then(Boolean, () => false));
-  const before = config.reload ? () => tools.refresh() : null;
+  const lookAgain = () =>
+    tools
+      .refresh()
+      .catch((error) => log.error({ error: errorFacts(error) }, "the project's tools could not be looked at"));
+  const before = config.reload ? lookAgain : null;
   const socket = createServer({ api, metrics, log, endpoints, signing: signing.published, before, ready });
   const server: HttpServer = {
     ...socket,
