@@ -62,7 +62,7 @@ export class McpConnection {
   /** All tools of the server, at most 500. @throws McpFailure */
   async list(signal: AbortSignal): Promise<Tool[]> {
     const late = new AbortController();
-    const tooLate = () => late.abort(new McpFailure(`the MCP server ${this.#name} did not list in time`, false));
+    const tooLate = () => late.abort(new McpFailure(`the MCP server ${this.#name} did not list in time`));
     const timer = setTimeout(tooLate, LIST_MS);
     try {
       return await this.#pages(AbortSignal.any([signal, late.signal]));
@@ -123,7 +123,7 @@ export class McpConnection {
   }
 
   async close(): Promise<void> {
-    this.#stop.abort(new McpFailure(`the MCP server ${this.#name} is not used any more`, true));
+    this.#stop.abort(new McpFailure(`the MCP server ${this.#name} is not used any more`, { isConnection: true }));
     await this.#drop();
   }
 

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { noProjectFile } from "../../config/index.ts";
+import { type McpToolRule, noProjectFile } from "../../config/index.ts";
 import { use } from "../fixture.ts";
 import { loadTools, type ToolRegistry } from "../registry.ts";
 import { drip, type Listening, listen, rawServer, recordingLog, redirect, refused, until } from "./fixture.ts";
@@ -12,10 +12,10 @@ afterEach(async () => {
 const toolsOf = async (answer: (method: string) => unknown, timeoutMs = 5000) =>
   toolsAt(await rawServer(answer), timeoutMs);
 
-async function toolsAt(server: Listening, timeoutMs: number) {
+async function toolsAt(server: Listening, timeoutMs: number, rules?: Record<string, McpToolRule>) {
   ends.push(server.stop);
   const log = recordingLog();
-  const crm = { url: server.url, headers: {}, identity: false, timeoutMs };
+  const crm = { url: server.url, headers: {}, identity: false, timeoutMs, ...(rules && { tools: rules }) };
   const file = { ...noProjectFile, mcpServers: { crm } };
   const tools = await loadTools({ project: null, file, allowPrivateNetwork: true, log });
   ends.push(() => tools.stop());
@@ -176,9 +176,14 @@ describe("a hostile answer", () => {
     const { tools } = await toolsAt(server, 300);
     expect(await use(tools, "crm__t", {})).toMatchObject({
       outcome: "error",
-      reason: "the MCP server crm did not answer in time",
+      reason: "the MCP server crm did not answer in time; it may have done the work all the same",
     });
     expect(named).toBe(1);
+    const reading = {
+      t: { effect: "read", approval: "never", sensitive: false, public: { input: false, output: false } },
+    } as const;
+    const { tools: read } = await toolsAt(server, 300, reading);
+    expect(await use(read, "crm__t", {})).toMatchObject({ reason: "the MCP server crm did not answer in time" });
   });
 
   test("that drips for ever, with progress, ends when its time does", async () => {

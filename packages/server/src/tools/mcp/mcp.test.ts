@@ -36,6 +36,9 @@ async function toolsAt(url: string, more: Target = {}, allowPrivateNetwork = tru
 
 const mcpNames = (tools: ToolRegistry) => [...tools.names()].filter((name) => name.startsWith("crm__")).sort();
 
+/** Said where a call that must not happen twice may have happened. */
+const doubt = "; it may have done the work all the same";
+
 let hold: Promise<void> = Promise.resolve();
 let canceled = 0;
 
@@ -143,7 +146,7 @@ describe.each(flavours)("a server of %s", (_, start) => {
     expect(long.text).toMatch(/\[cut after 100000 of 150000 characters\]$/);
     expect(await use(tools, "crm__huge", {})).toMatchObject({
       outcome: "error",
-      reason: "the MCP server crm answered with more than is accepted",
+      reason: `the MCP server crm answered with more than is accepted${doubt}`,
     });
     // And it goes on.
     expect(await use(tools, "crm__search_customers", { query: "x" })).toMatchObject({ outcome: "ok" });
@@ -188,7 +191,7 @@ describe.each(flavours)("a server of %s", (_, start) => {
     });
     expect(await use(tools, "crm__slow", {})).toMatchObject({
       outcome: "error",
-      reason: "the MCP server crm did not answer in time",
+      reason: `the MCP server crm did not answer in time${doubt}`,
     });
     go();
     expect(await use(tools, "crm__search_customers", { query: "x" })).toMatchObject({ outcome: "ok" });
@@ -213,7 +216,7 @@ describe.each(flavours)("a server of %s", (_, start) => {
     await server.pause();
     expect(await use(tools, "crm__search_customers", { query: "x" })).toMatchObject({
       outcome: "error",
-      reason: "the MCP server crm cannot be reached",
+      reason: expect.stringMatching(/^the MCP server crm cannot be reached/),
     });
     expect(tools.names().has("crm__search_customers")).toBe(true);
     await server.resume();

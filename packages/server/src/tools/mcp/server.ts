@@ -36,6 +36,7 @@ const MIN_GAP_MS = 500;
 /** The same where a refused call makes a doubt: a model can have calls refused as it likes. */
 const REFUSED_GAP_MS = 3000;
 const MAX_TOOLS = 200;
+const DOUBT = "it may have done the work all the same";
 const MAX_DESCRIPTION_CHARS = 2000;
 /** Of a tool's own name. Source: MCP, tools, tool names. */
 const MAX_NAME_CHARS = 128;
@@ -91,7 +92,7 @@ export class McpServer {
   }
 
   async close(): Promise<void> {
-    this.#stop.abort(new McpFailure("the server is stopping", false));
+    this.#stop.abort(new McpFailure("the server is stopping"));
     clearTimeout(this.#timer);
     await this.#connection.close();
   }
@@ -193,7 +194,10 @@ export class McpServer {
         const assertion = told === undefined ? undefined : () => callAssertion(assert, told, tool.name, context);
         const call = { tool: called, input: input as Record<string, unknown>, callId, assertion };
         const answer = await this.#connection.call(call, signal).catch((error: unknown) => {
-          if (error instanceof McpFailure && error.isRefusal) this.#changed(REFUSED_GAP_MS);
+          if (!(error instanceof McpFailure)) throw error;
+          if (error.isRefusal) this.#changed(REFUSED_GAP_MS);
+          // Another call has another id: whoever makes it should know what it may come to.
+          if (error.isDoubtful && rule.effect !== "read") throw new McpFailure(`${error.message}; ${DOUBT}`);
           throw error;
         });
         return toOutput(answer, answers);
