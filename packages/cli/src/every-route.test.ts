@@ -11,7 +11,7 @@ import { folder } from "./testing/callboard.ts";
 import { inProcess } from "./testing/in-process.ts";
 
 // Each test is a dozen commands, and passwords take their time.
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 600_000 });
 
 const noInput = z.strictObject({});
 const PASSWORD = "nine lives of a cat";
