@@ -340,7 +340,7 @@ describe("a person with a password", () => {
     const { organization_id } = await json([...as, "session", "switch", server.id]);
     expect(organization_id).toBe(server.id);
     const { data } = await json([...as, "sessions", "list"]);
-    expect(data).toMatchObject([{ current: true, method: "password" }]);
+    expect(data).toMatchObject([{ current: true, method: "password", user_agent: "callboard command line" }]);
     expect(await refused([...as, "sessions", "end", data[0].id])).toMatchObject({ code: 1 });
     await done([...as, "sessions", "end-all", "--yes"]);
     const withToken = await refused(["sessions", "list"]);

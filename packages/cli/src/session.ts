@@ -15,6 +15,7 @@ export function createSession(baseUrl: string): Session {
 
   const send: typeof globalThis.fetch = async (url, init = {}) => {
     const headers = new Headers(init.headers);
+    headers.set("user-agent", "callboard command line"); // what the list of sessions shows
     if (cookies.size > 0) headers.set("cookie", [...cookies].map(([name, value]) => `${name}=${value}`).join("; "));
     if (csrfToken !== undefined && init.method !== "GET") headers.set("x-csrf-token", csrfToken);
     const response = await fetch(url, { ...init, headers });

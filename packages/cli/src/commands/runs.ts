@@ -1,4 +1,4 @@
-import type { CallboardClient, Run, RunState, RunTree, Transcript } from "@callboard/client";
+import type { CallboardClient, Run, RunState } from "@callboard/client";
 import { type Command, Option } from "commander";
 import type { Context, ContextOf } from "../context.ts";
 import { exitCode } from "../errors.ts";
@@ -7,7 +7,8 @@ import { readJsonFile } from "../json-input.ts";
 import { toUpload } from "../local-file.ts";
 import { agentId } from "../names.ts";
 import { collect, given, listed, type PageOptions, paged, printPage, wholeNumber } from "../options.ts";
-import { plain, printJson, printOne, styled, write } from "../output.ts";
+import { printJson, printOne } from "../output.ts";
+import { printTranscript, printTree } from "../run-printer.ts";
 import { parseMetadata, parseVariables } from "../variables.ts";
 
 const states = ["queued", "running", "waiting", "completed", "failed", "canceled"] as const satisfies RunState[];
@@ -185,34 +186,3 @@ function printEnded(json: boolean, run: Run): void {
   printOne(json, run);
   if (run.state !== "completed") process.exitCode = exitCode.runFailed;
 }
-
-function printTree({ run, agent_slug, children }: RunTree, level: number): void {
-  const { id, state, usage } = run;
-  const tokens = `${usage.input_tokens} tokens in, ${usage.output_tokens} out`;
-  write(`${"  ".repeat(level)}${plain(agent_slug ?? "raw")} ${id} ${state} ${styled("dim", tokens)}\n`);
-  for (const child of children) printTree(child, level + 1);
-}
-
-function printTranscript({ prompt, input, steps }: Transcript): void {
-  section("prompt", prompt);
-  for (const message of input) section("user", contentText(message));
-  for (const step of steps) {
-    for (const message of step.joined) section("user", contentText(message));
-    const title = `step ${step.step}, ${step.model}, ${step.finish_reason}`;
-    if (step.thinking) section(`${title}: thinking`, step.thinking);
-    section(title, step.text);
-    for (const { tool, state, input, output } of step.tool_calls) {
-      section(
-        `tool ${tool}, ${state}`,
-        `${JSON.stringify(input)}\n${output === undefined ? "" : JSON.stringify(output)}`,
-      );
-    }
-  }
-}
-
-function section(title: string, text: string): void {
-  write(`${styled("dim", `── ${plain(title)}`)}\n${text === "" ? "" : `${plain(text).trimEnd()}\n`}\n`);
-}
-
-const contentText = ({ content }: Transcript["input"][number]): string =>
-  content.map((part) => (part.type === "text" ? part.text : `[file ${part.file_id}]`)).join("\n");
