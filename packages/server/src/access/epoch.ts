@@ -95,10 +95,8 @@ export class EpochCache<Value> {
     epoch = 0,
   ): Promise<AtEpoch<Value>> {
     const full = `${organizationId}/${key}`;
-    const entry = this.#entries.get(full);
-    if (entry !== undefined && entry.epoch >= epoch && this.#now() - entry.readAtMs < this.#options.maxAgeMs) {
-      return entry;
-    }
+    const entry = this.known(organizationId, key, epoch);
+    if (entry !== undefined) return entry;
     const shared = this.#reading.get(full);
     if (shared !== undefined) {
       const found = await shared;
@@ -111,6 +109,13 @@ export class EpochCache<Value> {
     } finally {
       if (this.#reading.get(full) === reading) this.#reading.delete(full);
     }
+  }
+
+  /** What is remembered, without a read. */
+  known(organizationId: OrganizationId, key: string, epoch = 0): AtEpoch<Value> | undefined {
+    const entry = this.#entries.get(`${organizationId}/${key}`);
+    const isGood = entry !== undefined && entry.epoch >= epoch && this.#now() - entry.readAtMs < this.#options.maxAgeMs;
+    return isGood ? entry : undefined;
   }
 
   close(): void {

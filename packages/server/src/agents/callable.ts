@@ -61,6 +61,13 @@ export class AgentDirectory {
     return (await this.#read(caller, agentIdOrSlug)).facts;
   }
 
+  /** The same in a transaction: nothing waits for another connection while it holds locks that others wait for. */
+  async factsIn(tx: Sql, caller: Caller, agentId: AgentId): Promise<AgentFacts | undefined> {
+    const { organizationId, epoch } = caller;
+    const known = this.#facts.known(organizationId, agentId, epoch);
+    return known === undefined ? (await readFacts(tx, organizationId, agentId)).facts : known.value;
+  }
+
   /** The same with the epoch it is true for, which may be above the caller's. */
   factsAt(caller: Caller, agentIdOrSlug: string): Promise<{ epoch: number; facts: AgentFacts | undefined }> {
     return this.#read(caller, agentIdOrSlug);
@@ -88,12 +95,22 @@ export class AgentDirectory {
     return this.#callable(callSubAgent(caller, attributed, facts), epoch, facts);
   }
 
-  /** A version's configuration; shared by its readers, who leave it as it is. @throws not_found */
-  async version(organizationId: OrganizationId, agentId: AgentId, version: number): Promise<AgentConfig> {
+  /**
+   * A version's configuration; shared by its readers, who leave it as it is.
+   *
+   * @param sql the transaction it is read in, where there is one
+   * @throws not_found
+   */
+  async version(
+    organizationId: OrganizationId,
+    agentId: AgentId,
+    version: number,
+    sql: Sql = this.#sql,
+  ): Promise<AgentConfig> {
     const key = `${organizationId}/${agentId}/${version}`;
     const known = this.#versions.get(key);
     if (known !== undefined) return known;
-    const found = await readVersion(this.#sql, { organizationId, id: agentId }, version);
+    const found = await readVersion(sql, { organizationId, id: agentId }, version);
     if (found === undefined) throw notFound();
     this.#versions.set(key, found.config);
     return found.config;

@@ -50,7 +50,7 @@ export async function sendTo(
   const log = await lockLog(tx, world, caller, threadId);
   const startsRun = events.some((event) => event.type === "user.message");
   const told = more.raw ?? { ...(await toldIn(world, tx, caller, log, more.variables)), history: [] };
-  const principal = startsRun ? await principalIn(world, caller, log) : principalOf(caller, null);
+  const principal = startsRun ? await principalIn(world, tx, caller, log) : principalOf(caller, null);
   const attach = (content: readonly ContentPart[]) => attachFiles(tx, caller, log, content);
   const requestId = more.requestId ?? null;
   return sendEvents(tx, world, log, { caller, requestId, principal, ...told, attach }, events);
@@ -70,7 +70,7 @@ async function toldIn(
       last_run_id === null ? undefined : await findRun(tx, caller.organizationId, fromUuid("run", last_run_id));
     return { prompt: last?.prompt ?? "", config: (last?.config as AgentConfig | undefined) ?? null };
   }
-  const config = await world.agents.version(caller.organizationId, fromUuid("agent", agent_id), agent_version);
+  const config = await world.agents.version(caller.organizationId, fromUuid("agent", agent_id), agent_version, tx);
   if (given === undefined)
     return { prompt: renderInstructions(config.instructions, variables, config.variables), config: null };
   const rendered = render(config, { ...variables, ...given });
@@ -79,17 +79,17 @@ async function toldIn(
 }
 
 /** Whom the run works for: the caller, or on a service's thread the person it was opened for. */
-async function principalIn(world: CallWorld, caller: Caller, log: ThreadLog): Promise<Principal> {
+async function principalIn(world: CallWorld, tx: Transaction, caller: Caller, log: ThreadLog): Promise<Principal> {
   const { agent_id, attributed_user_id } = log.row;
   if (agent_id === null) {
     rawRun(caller);
     return principalOf(caller, null);
   }
-  const facts = await world.agents.facts(caller, fromUuid("agent", agent_id));
+  const facts = await world.agents.factsIn(tx, caller, fromUuid("agent", agent_id));
   callAgent(caller, facts);
   if (caller.kind === "user" || attributed_user_id === null || facts === undefined) return principalOf(caller, null);
   const id = fromUuid("user", attributed_user_id);
-  const person = await findPerson(world.database, caller.organizationId, id);
+  const person = await findPerson(tx, caller.organizationId, id);
   attributeTo(caller, person, facts);
   return principalOf(caller, person === undefined ? null : { id, email: person.email, groups: person.groups });
 }
