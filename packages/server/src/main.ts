@@ -71,7 +71,8 @@ export async function startDev(): Promise<void> {
       const port = await listen(app, config);
       await prepare(app, config, `http://${config.host}:${port}`, log);
     });
-    endOnSignals(app, config, log, async () => postgres?.stop());
+    const end = endOnSignals(app, config, log, async () => postgres?.stop());
+    endWithScript(() => end("the npm script ended"));
     postgres?.onExit((exit) => log.error({ exit }, "PostgreSQL ended by itself"));
   } catch (error) {
     await postgres?.stop();
@@ -286,7 +287,7 @@ function endOnFailure(log: Logger): (app: App) => void {
 }
 
 /** SIGTERM and SIGINT stop in order; a second one at once. */
-function endOnSignals(app: App, config: Config, log: Logger, last: () => Promise<unknown>): void {
+function endOnSignals(app: App, config: Config, log: Logger, last: () => Promise<unknown>): (reason: string) => void {
   let ending = false;
   const end = (signal: string) => {
     if (ending) process.exit(1);
@@ -304,4 +305,20 @@ function endOnSignals(app: App, config: Config, log: Logger, last: () => Promise
   };
   process.on("SIGTERM", () => end("SIGTERM"));
   process.on("SIGINT", () => end("SIGINT"));
+  return end;
+}
+
+/** Who began this process; looked up before anything takes its time. */
+const parent = process.ppid;
+/** How often a server looks whether the npm script that began it is still there. */
+const LOOK_MS = 500;
+
+/** npm hands a signal to its shell alone, which ends without passing it on: the server would stay and hold its folder. */
+function endWithScript(end: () => void): void {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    end();
+  }, LOOK_MS).unref();
 }
