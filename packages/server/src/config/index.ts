@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { noProjectFile, type ProjectFile, readProjectFile } from "./project-file.ts";
 
+export { aFunction, jsonSchema, requireDefinition, standardSchema } from "./definition.ts";
 export type { HttpRule, LocalMcp, McpToolRule, ProjectFile, RemoteMcp, WorkspaceLimits } from "./project-file.ts";
 export { noProjectFile } from "./project-file.ts";
 export { freshImporter, type Importer, notLoaded, sharedImporter, stampOf, whyNotLoaded } from "./versions.ts";

@@ -3,14 +3,12 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { AgentFile, Endpoint, EndpointDefinition, JsonSchema } from "@callboard/kit";
 import type { Importer } from "../config/index.ts";
+import { requireEndpointDefinition } from "./definition.ts";
 import { describedSchema, listsIn } from "./described.ts";
 import { compare, type Pattern, toPattern, toTemplate } from "./paths.ts";
 
 /** Milliseconds of one call. */
 const DEFAULT_TIMEOUT_MS = 300_000;
-const MAX_TIMEOUT_MS = 12 * 3_600_000;
-/** Readers of a job are noted once a second. */
-const MIN_ABANDON_MS = 5000;
 
 export type LoadedEndpoint = {
   /** The file below `endpoints/`, without its ending. */
@@ -59,21 +57,9 @@ const shapeOf = (pattern: Pattern): string => toTemplate(pattern).replace(/\{\w+
 function toEndpoint(name: string, file: string, module: { default?: Endpoint }): LoadedEndpoint {
   if (module.default?.kind !== "endpoint") throw new Error("the default export must be defineEndpoint({…})");
   const { definition } = module.default;
-  const { input, output, timeoutMs = DEFAULT_TIMEOUT_MS } = definition;
-  for (const [field, schema] of Object.entries({ input, output })) {
-    if (typeof schema?.["~standard"]?.validate !== "function") throw new Error(`${field} must be a Standard Schema`);
-  }
-  requireMs("timeoutMs", timeoutMs, 1);
-  const { mode, answerWithinMs, abandonAfterMs } = definition;
+  requireEndpointDefinition(definition);
+  const { mode, answerWithinMs, input, output, timeoutMs = DEFAULT_TIMEOUT_MS } = definition;
   const asJob = mode === "polling" || answerWithinMs !== undefined;
-  if (answerWithinMs !== undefined) {
-    if (mode === "polling") throw new Error("answerWithinMs is for mode sync; polling answers at once");
-    requireMs("answerWithinMs", answerWithinMs, 1);
-  }
-  if (abandonAfterMs !== undefined) {
-    if (!asJob) throw new Error("abandonAfterMs is for jobs: mode polling, or sync with answerWithinMs");
-    requireMs("abandonAfterMs", abandonAfterMs, MIN_ABANDON_MS);
-  }
   const pattern = toPattern(name);
   const inputSchema = definition.inputJsonSchema ?? describedSchema(input, "input");
   return {
@@ -88,11 +74,6 @@ function toEndpoint(name: string, file: string, module: { default?: Endpoint }):
     outputSchema: definition.outputJsonSchema ?? describedSchema(output, "output"),
     lists: listsIn(inputSchema),
   };
-}
-
-function requireMs(field: string, ms: number, least: number): void {
-  if (Number.isInteger(ms) && ms >= least && ms <= MAX_TIMEOUT_MS) return;
-  throw new Error(`${field} is ${ms}; expected whole milliseconds from ${least} to ${MAX_TIMEOUT_MS}`);
 }
 
 async function agentSlugs(folder: string, importer: Importer): Promise<ReadonlyMap<AgentFile, string>> {

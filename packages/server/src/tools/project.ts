@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { AgentFile, Tool } from "@callboard/kit";
 import { freshImporter, type Importer, notLoaded, sharedImporter, stampOf, whyNotLoaded } from "../config/index.ts";
 import { errorFacts, type Logger } from "../log/index.ts";
+import { requireToolDefinition } from "./definition.ts";
 import { type LoadedTool, loadedTool } from "./loaded.ts";
 
 type Problem = { name: string; path: string; error: unknown };
@@ -83,6 +84,7 @@ export class ProjectTools {
         if (!/^[a-z][a-z0-9_]{0,63}$/.test(name)) throw new Error("the file's name must be like search_tickets.ts");
         const module = (await importer.import(path)) as { default?: Tool };
         if (module.default?.kind !== "tool") throw new Error("the default export must be defineTool({…})");
+        requireToolDefinition(module.default.definition);
         tools.set(name, loadedTool(name, module.default));
       } catch (error) {
         problems.push({ name, path, error });

@@ -70,6 +70,9 @@ describe("a project's tools", () => {
       "empty.ts": "export const tool = 1;",
       "Wrong-Name.ts": toolText("Fine but for its name."),
       "shapeless.ts": toolText("No schema.").replace(/inputJsonSchema:.*\n/, "\n"),
+      "open.ts": toolText("Asks nobody.", 'aproval: "always",'),
+      "effects.ts": toolText("Does something.").replace('"read"', '"reads"'),
+      "idle.ts": toolText("Does nothing.").replace('() => "ok"', "undefined"),
       "good.ts": toolText("Good."),
     });
     const error = await toolsOf(folder).then(
@@ -84,6 +87,9 @@ describe("a project's tools", () => {
     expect(reasonOf("empty.ts")).toContain("the default export must be defineTool({…})");
     expect(reasonOf("Wrong-Name.ts")).toContain("the file's name must be like search_tickets.ts");
     expect(reasonOf("shapeless.ts")).toContain("set inputJsonSchema beside it");
+    expect(reasonOf("open.ts")).toMatch(/"aproval"/);
+    expect(reasonOf("effects.ts")).toMatch(/effect: .*"idempotent"/);
+    expect(reasonOf("idle.ts")).toContain("run: expected a function");
     expect(reasonOf("good.ts")).toBeUndefined();
   });
 });
