@@ -60,3 +60,14 @@ test("after an empty bucket nothing passes until one request has come back", () 
   expect(lease.wants(1999)).toBe(false);
   expect(lease.take(60, 2000)).toEqual({ kind: "passes" });
 });
+
+test("what was asked for under another limit goes back", () => {
+  const lease = new Lease(60_000);
+  lease.take(60_000, 0);
+  lease.ask(0);
+  lease.take(10, 0);
+  lease.answer(1000, 59_000, 0);
+  expect(lease.take(10, 0)).toEqual({ kind: "passes" }); // on credit
+  expect(lease.take(10, 0)).toEqual({ kind: "waits" });
+  expect(lease.ask(1)).toEqual({ perMinute: 10, debt: 1 - 1000, asked: 2 });
+});

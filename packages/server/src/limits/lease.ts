@@ -29,6 +29,8 @@ export class Lease {
   #debt = 0;
   /** Told with the asking under way: until its answer the database may not know of it. */
   #told = 0;
+  /** The limit that the asking under way named. */
+  #asked: number;
   /** Granted, not used, and on its way back. */
   #back = 0;
   #emptyUntilMs = 0;
@@ -38,6 +40,7 @@ export class Lease {
 
   constructor(perMinute: number) {
     this.#perMinute = perMinute;
+    this.#asked = perMinute;
   }
 
   take(perMinute: number, nowMs: number): Take {
@@ -76,6 +79,7 @@ export class Lease {
   ask(waiting: number): { perMinute: number; debt: number; asked: number } {
     const debt = this.#debt - this.#back;
     this.#told = this.#debt;
+    this.#asked = this.#perMinute;
     this.#debt = 0;
     this.#back = 0;
     return { perMinute: this.#perMinute, debt, asked: waiting + (this.#isIdle ? 0 : sliceOf(this.#perMinute)) };
@@ -91,13 +95,17 @@ export class Lease {
   /** @param level what the bucket holds after this; below 0 when more has passed than it held */
   answer(granted: number, level: number, nowMs: number): void {
     this.#told = 0;
+    if (this.#asked !== this.#perMinute) {
+      this.#back += granted; // it was asked for under another limit
+      return;
+    }
     this.#left += granted;
     if (this.#left < 1 && level < 1) this.#emptyUntilMs = nowMs + ((1 - level) * 60_000) / this.#perMinute;
   }
 
   /** What is not needed goes back with the next asking. @returns false when there is nothing to give back */
   release(): boolean {
-    if (this.#left === 0) return false;
+    if (this.#left + this.#back === 0) return false;
     this.#back += this.#left;
     this.#left = 0;
     this.#isIdle = true;
