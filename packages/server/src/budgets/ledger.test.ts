@@ -177,6 +177,18 @@ describe("what a crash left behind", () => {
     expect(await counted()).toEqual([[9 + 20, 0, 12, 0]]);
   });
 
+  test("is not what the process that took the run over holds: who was only paused settles nothing of that", async () => {
+    await budget("organization", { micros: 100 });
+    const run = someRun();
+    const paused = await hold(run, { micros: 50, tokens: 0 });
+    await ledgers[1]?.recover(organization(), run);
+    const taken = await hold(run, { micros: 60, tokens: 0 }, 0, 1);
+    await paused?.settle({ micros: 40, tokens: 0 });
+    expect(await counted()).toEqual([[5, 60, 0, 0]]);
+    await taken?.settle({ micros: 20, tokens: 0 });
+    expect(await counted()).toEqual([[25, 0, 0, 0]]);
+  });
+
   test("by runs that have ended is swept, and what runs under way hold is left alone", async () => {
     await budget("organization", { micros: 1000 });
     await world.start();

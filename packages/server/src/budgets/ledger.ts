@@ -6,9 +6,11 @@
  * B1  used + reserved never goes above a limit by a new reservation, also between processes: the counter's row is
  *     locked while it is looked at.
  * B2  A reservation ends once. One that a crash left behind is settled with what its step says it cost; when the step
- *     was never written, with what the call's input was reckoned at.
+ *     was never written, with what the call's input was reckoned at. A process that lives on after it was taken for
+ *     lost settles its own and not its successor's.
  * B3  An organization without budgets pays nothing: that there are none is remembered for its access epoch.
  */
+import { randomUUID } from "node:crypto";
 import { type OrganizationId, toUuid } from "@callboard/protocol";
 import { type AccessWakes, EpochCache } from "../access/index.ts";
 import { findRunByUuid, stepUsage } from "../runs/index.ts";
@@ -24,6 +26,7 @@ import {
 } from "./budget.ts";
 import {
   type Counter,
+  type HeldStep,
   oldReservations,
   openSteps,
   permitBeyond,
@@ -93,12 +96,13 @@ export class BudgetLedger {
     if (budgets.length === 0) return undefined;
     const counters = this.#countersOf(budgets, run);
     if (counters.length === 0) return undefined;
+    const held = { step, holder: randomUUID() };
     const settle: Hold["settle"] = (used) =>
-      again(() => settleStep(this.#database, run, step, used)).catch(this.#onError);
+      again(() => settleStep(this.#database, run, held, used)).catch(this.#onError);
     let refusal: unknown;
     for (const [index, estimate] of estimates().entries()) {
       try {
-        await this.#keep(run, step, counters, estimate);
+        await this.#keep(run, held, counters, estimate);
         return { index, settle };
       } catch (error) {
         if (!(error instanceof BudgetExceeded)) throw error;
@@ -108,11 +112,11 @@ export class BudgetLedger {
     throw refusal;
   }
 
-  #keep(run: BudgetRun, step: number, counters: readonly Counter[], estimate: Estimate): Promise<void> {
+  #keep(run: BudgetRun, held: HeldStep, counters: readonly Counter[], estimate: Estimate): Promise<void> {
     return again(() =>
       this.#database.transaction(async (tx) => {
         for (const counter of counters) {
-          if (!(await reserveFrom(tx, run, step, counter, estimate)))
+          if (!(await reserveFrom(tx, run, held, counter, estimate)))
             throw new BudgetExceeded(counter, estimate.atMost);
         }
       }),
@@ -152,7 +156,7 @@ async function settleFromStep(sql: Sql, open: { organization: string; run: strin
   const usage = await stepUsage(sql, open.organization, open.run, open.step);
   const used =
     usage === undefined ? null : { micros: usage.cost_micros, tokens: usage.input_tokens + usage.output_tokens };
-  await settleStep(sql, open, open.step, used);
+  await settleStep(sql, open, { step: open.step, holder: null }, used);
 }
 
 /** Settles what is left of runs that nobody works on. @returns how many */

@@ -90,8 +90,8 @@ const reserve = statement(
 const hold = statement(
   "budgets.hold",
   `insert into budget_reservations (organization_id, run_id, step, budget_id, subject_id, period_start, micros, tokens,
-     input_micros, input_tokens)
-   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+     input_micros, input_tokens, holder)
+   values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 );
 const permitted = statement(
   "budgets.permitted",
@@ -99,11 +99,14 @@ const permitted = statement(
     where organization_id = $1 and budget_id = $2 and period_start = $3 and scope_id in ($4, $5)`,
 );
 
+/** A step, and who made its reservation: a uuid of that one call, since its process may be taken for lost. */
+export type HeldStep = { readonly step: number; readonly holder: string };
+
 /** @returns false when the counter has no room, and nobody allowed the run to go beyond it */
 export async function reserveFrom(
   tx: Transaction,
   { organization, run, thread }: BudgetRun,
-  step: number,
+  { step, holder }: HeldStep,
   { budget, subject, start }: Counter,
   { atMost: { micros, tokens }, input }: Estimate,
 ): Promise<boolean> {
@@ -113,7 +116,7 @@ export async function reserveFrom(
     await tx.run(reserve, [...key, null, null]);
   }
   const kept = [micros, tokens, input.micros, input.tokens];
-  await tx.run(hold, [organization, run, step, budget.id, subject, start, ...kept]);
+  await tx.run(hold, [organization, run, step, budget.id, subject, start, ...kept, holder]);
   return true;
 }
 
@@ -121,6 +124,7 @@ const settle = statement(
   "budgets.settle",
   `with gone as (
      delete from budget_reservations where organization_id = $1 and run_id = $2 and step = $3
+        and ($6::uuid is null or holder = $6)
      returning budget_id, subject_id, period_start, micros, tokens, input_micros, input_tokens)
    update budget_counters c
       set reserved_micros = c.reserved_micros - g.micros, reserved_tokens = c.reserved_tokens - g.tokens,
@@ -133,15 +137,17 @@ const settle = statement(
 /**
  * What was reserved for a model call becomes what it used. Once: repeating it changes nothing.
  *
+ * @param holder null settles whatever is left of the step, as does who takes the run over
+ *
  * @param used null when nobody knows: then it is what its input was reckoned at
  */
 export async function settleStep(
   sql: Sql,
   { organization, run }: Pick<BudgetRun, "organization" | "run">,
-  step: number,
+  { step, holder }: { step: number; holder: string | null },
   used: Amount | null,
 ): Promise<void> {
-  await sql.run(settle, [organization, run, step, used?.micros ?? null, used?.tokens ?? null]);
+  await sql.run(settle, [organization, run, step, used?.micros ?? null, used?.tokens ?? null, holder]);
 }
 
 const open = statement(
